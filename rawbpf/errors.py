@@ -135,10 +135,11 @@ def where(
     try:
         yield
     except RawbpfError as error:
-        context = {"path": path, "section": section, "symbol": symbol, "insn": insn, "source": source}
+        file = None if path is None else os.fspath(path)
+        context = {"path": file, "section": section, "symbol": symbol, "insn": insn, "source": source}
         for name, value in context.items():
             if value is not None and getattr(error, name) is None:
-                setattr(error, name, os.fspath(value) if name == "path" else value)
+                setattr(error, name, value)
         raise
 
 
@@ -162,14 +163,14 @@ class BtfError(ParseError):
 
 
 class SpecError(RawbpfError):
-    """Well-formed, but it means nothing that can be loaded: an unknown SEC(), a map without a type, a value out of range."""
+    """Well-formed, but nothing that can be loaded: an unknown SEC(), a map without a type, a value out of range."""
 
     code = "spec"
     exit_code = 4
 
 
 class ExternError(SpecError):
-    """An extern (kconfig, ksym, kfunc) that the kernel described by the `Target` does not have, or has with another type."""
+    """An extern (kconfig, ksym, kfunc) that the kernel of the `Target` does not have, or has with another type."""
 
     code = "extern"
     exit_code = 5
@@ -194,7 +195,13 @@ class CoreRelocationError(RelocationError):
     code = "core"
 
     def __init__(
-        self, message: str, *, kind: str = "", access: str = "", candidates: tuple[str, ...] = (), hint: str | None = None
+        self,
+        message: str,
+        *,
+        kind: str = "",
+        access: str = "",
+        candidates: tuple[str, ...] = (),
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
@@ -255,7 +262,7 @@ class KernelError(RawbpfError, OSError):
     def to_json(self) -> dict[str, Any]:
         out = super().to_json()
         out["errno"] = self.errno
-        out["errno_name"] = errno_name(self.errno)
+        out["errno_name"] = errno_name(self.errno or 0)
         if self.command:
             out["command"] = self.command
         return out
