@@ -136,6 +136,13 @@ class Btf:
             return self.base.name_of(type_id)
         return self.string(self.words[self._position(type_id)])
 
+    def record(self, type_id: int) -> array[int]:
+        """The words of an own type's record, in host order: name, info, size or type, then what its kind adds."""
+        start = self._position(type_id)
+        following = type_id + 1 - self.start_id
+        end = self._offsets[following] if following < len(self._offsets) else len(self.words)
+        return self.words[start:end]
+
     def _position(self, type_id: int) -> int:
         index = type_id - self.start_id
         if not 0 <= index < len(self._offsets):

@@ -311,7 +311,7 @@ class Float(Type):
 
 
 class DeclTag(_Ref):
-    """``__attribute__((btf_decl_tag("name")))`` on a type, or on its member or parameter number `component` (-1: none)."""
+    """``__attribute__((btf_decl_tag("name")))`` on a type, or on its member or parameter `component` (-1: none)."""
 
     __slots__ = ("attribute", "component")
     kind = BtfKind.DECL_TAG
