@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel's MPTCP types, with the members that the objects here use, and the kfuncs that a packet scheduler
+ * calls. One MPTCP connection (struct mptcp_sock, "msk") sends over several TCP connections, its subflows, each
+ * with a struct mptcp_subflow_context. Mainline has the types; the kfuncs and the use of struct mptcp_sched_ops by
+ * BPF are a patch on top of it.
+ */
+#pragma once
+
+#include "kfuncs.h"
+#include "tcp.h"
+
+struct mptcp_sock {
+	struct sock *first;
+	u32 token;
+	char ca_name[16];
+} __core;
+
+struct mptcp_subflow_context {
+	u32 subflow_id;
+	struct sock *tcp_sock;
+} __core;
+
+struct mptcp_sched_ops {
+	/* Each marks the subflows to send on with mptcp_subflow_set_scheduled, and returns 0 or a negative errno. */
+	int (*get_send)(struct mptcp_sock *msk);
+	int (*get_retrans)(struct mptcp_sock *msk);
+	char name[16];
+	void (*init)(struct mptcp_sock *msk);
+	void (*release)(struct mptcp_sock *msk);
+} __core;
+
+extern void mptcp_subflow_set_scheduled(struct mptcp_subflow_context *subflow, bool scheduled) __ksym;
+extern bool mptcp_subflow_active(struct mptcp_subflow_context *subflow) __ksym;
+
+/* The subflows of a connection, in the order in which they joined. The caller holds the connection's lock. */
+struct bpf_iter_mptcp_subflow {
+	u64 state[2];
+};
+extern int bpf_iter_mptcp_subflow_new(struct bpf_iter_mptcp_subflow *it, struct sock *sk) __ksym;
+extern struct mptcp_subflow_context *bpf_iter_mptcp_subflow_next(struct bpf_iter_mptcp_subflow *it) __ksym;
+extern void bpf_iter_mptcp_subflow_destroy(struct bpf_iter_mptcp_subflow *it) __ksym;
+
+#define for_each_subflow(subflow, msk) for_each(mptcp_subflow, subflow, (struct sock *)(msk))
