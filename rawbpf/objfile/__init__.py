@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What an object file says: ELF, sections, instructions, map definitions, and all of it as an `ObjectSpec`."""
+"""What an object file says: ELF sections, programs, maps, variables, externs. No kernel, no root, any OS."""

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Map definitions: the variables of ``.maps``, whose *types* say what they mean, become `MapSpec`.
+
+``__uint(max_entries, 16)`` is a member ``int (*max_entries)[16]``: the number is an array's length. ``__type(key, T)``
+is a pointer to T, ``__ulong(map_extra, X)`` an enum with one value, ``__array(values, T)`` an array of pointers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rawbpf.btf import types as t
+from rawbpf.errors import SpecError, where
+from rawbpf.objfile.spec import MapSpec, kernel_name
+from rawbpf.uapi import BtfKind, MapType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rawbpf.btf.parse import Btf
+    from rawbpf.objfile.elf import Elf
+    from rawbpf.objfile.spec import ObjectSpec
+
+PTR_SIZE = 8
+PIN_NONE, PIN_BY_NAME = 0, 1
+MAP_IN_MAP = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
+_NUMBERS = ("type", "max_entries", "map_flags", "numa_node", "key_size", "value_size", "pinning", "map_extra")
+
+
+def read_maps(spec: ObjectSpec) -> list[MapSpec]:
+    """The maps of the section ``.maps``, by their place in it. Raises `SpecError` for a definition that means nothing."""
+    section = spec.elf.find(".maps")
+    if section is None or not section.size:
+        return []
+    if spec.btf is None:
+        raise SpecError("the object has maps but no BTF that defines them", section=".maps", hint="compile with -g")
+    datasec_id = spec.btf.find(".maps", BtfKind.DATASEC)
+    if datasec_id is None:
+        raise SpecError("BTF does not describe the section", section=".maps", hint="compile with -g")
+    datasec = spec.btf.type(datasec_id)
+    assert isinstance(datasec, t.Datasec)
+    offsets = _symbol_offsets(spec.elf, section.idx)
+    maps = []
+    for var in datasec.vars:
+        variable = spec.btf.type(var.type_id)
+        with where(section=".maps", symbol=variable.name or None):
+            if not isinstance(variable, t.Var) or not variable.name:
+                raise SpecError("an entry of .maps is not a named variable")
+            if variable.linkage != t.Var.GLOBAL:
+                raise SpecError("a map must be a global variable, this one is static", hint="remove `static`")
+            offset = offsets.get(variable.name, var.offset)
+            if offset + var.size > section.size:
+                raise SpecError(f"the definition ({offset}+{var.size}) ends behind the section ({section.size})")
+            spec_ = MapSpec(variable.name, kernel_name(variable.name), section=".maps", section_index=section.idx)
+            spec_.offset = offset
+            _fill(spec_, spec.btf, variable.type_id, var.size)
+            maps.append(spec_)
+    maps.sort(key=lambda spec_: spec_.offset)
+    return maps
+
+
+def _symbol_offsets(elf: Elf, section: int) -> dict[str, int]:
+    # clang leaves the offsets in BTF at 0: the symbol table knows
+    return {symbol.name: symbol.value for symbol in elf.symbols if symbol.shndx == section}
+
+
+def _fill(spec: MapSpec, btf: Btf, type_id: int, size: int) -> None:
+    struct = btf.type(btf.resolve(type_id))
+    if not isinstance(struct, t.Struct):
+        raise SpecError(f"a map is defined by a struct, this is {struct.kind.name.lower()} {struct.name}".rstrip())
+    if struct.size > size:
+        raise SpecError(f"the struct ({struct.size} bytes) is larger than its variable ({size} bytes)")
+    _members(spec, btf, struct, inner=False)
+
+
+def _members(spec: MapSpec, btf: Btf, struct: t.Struct, *, inner: bool) -> None:
+    last = len(struct.members) - 1
+    for index, member in enumerate(struct.members):
+        if member.name in _NUMBERS:
+            _number(spec, member.name, _constant(btf, member), inner)
+        elif member.name in ("key", "value"):
+            _typed(spec, member.name, btf, member)
+        elif member.name == "values":
+            if inner:
+                raise SpecError("a map in map in map is not possible")
+            if index != last:
+                raise SpecError("`values` must be the last member of the definition")
+            _values(spec, btf, member)
+        else:
+            raise SpecError(
+                f"unknown member {member.name!r} in a map definition",
+                hint=f"known are: {', '.join((*_NUMBERS, 'key', 'value', 'values'))}",
+            )
+    if spec.map_type == MapType.UNSPEC:
+        raise SpecError("the definition does not say the map's type", hint="__uint(type, BPF_MAP_TYPE_…)")
+    if spec.map_type in (MapType.RINGBUF, MapType.USER_RINGBUF):
+        spec.max_entries = spec.max_entries and round_ring_size(spec.max_entries)
+
+
+def _constant(btf: Btf, member: t.Member) -> int:
+    # __uint: a pointer to an array, its length; __ulong: an enum (or a pointer to one), its value
+    kind = btf.type(btf.resolve(member.type_id))
+    if isinstance(kind, t.Ptr):
+        kind = btf.type(btf.resolve(kind.type_id))
+    if isinstance(kind, t.Array):
+        return kind.nelems
+    if isinstance(kind, t.Enum) and kind.values:
+        return kind.values[0].value & 0xFFFFFFFFFFFFFFFF
+    raise SpecError(f"{member.name!r} is no number", hint=f"__uint({member.name}, …)")
+
+
+def _number(spec: MapSpec, name: str, value: int, inner: bool) -> None:
+    if name == "pinning":
+        if inner:
+            raise SpecError("an inner map cannot be pinned")
+        if value not in (PIN_NONE, PIN_BY_NAME):
+            raise SpecError(f"pinning {value} is not known", hint="LIBBPF_PIN_NONE (0) or LIBBPF_PIN_BY_NAME (1)")
+        spec.pin_by_name = value == PIN_BY_NAME
+        return
+    field = {"type": "map_type"}.get(name, name)
+    known = getattr(spec, field)
+    if name in ("key_size", "value_size") and known and known != value:
+        raise SpecError(f"the definition says {name} {known} and {value}")
+    setattr(spec, field, value)
+
+
+def _typed(spec: MapSpec, name: str, btf: Btf, member: t.Member) -> None:
+    pointer = btf.type(member.type_id)
+    if not isinstance(pointer, t.Ptr):
+        raise SpecError(f"{name!r} is no pointer to a type", hint=f"__type({name}, …)")
+    size = btf.size_of(pointer.type_id)
+    known = getattr(spec, f"{name}_size")
+    if known and known != size:
+        raise SpecError(f"the definition says {name}_size {known}, its type has {size} bytes")
+    setattr(spec, f"{name}_size", size)
+    setattr(spec, f"btf_{name}_type_id", pointer.type_id)
+
+
+def _values(spec: MapSpec, btf: Btf, member: t.Member) -> None:
+    if spec.map_type not in (*MAP_IN_MAP, MapType.PROG_ARRAY):
+        raise SpecError("`values` is only for maps in maps and program arrays")
+    if spec.value_size not in (0, 4):
+        raise SpecError(f"value_size is {spec.value_size}; that of a map with `values` is 4")
+    spec.value_size = 4
+    array = btf.type(member.type_id)
+    if not isinstance(array, t.Array) or array.nelems:
+        raise SpecError("`values` is no array without length", hint="__array(values, …)")
+    pointer = btf.type(btf.resolve(array.type_id))
+    target = btf.type(btf.resolve(pointer.type_id)) if isinstance(pointer, t.Ptr) else None
+    if spec.map_type == MapType.PROG_ARRAY:
+        if not isinstance(target, t.FuncProto):
+            raise SpecError("`values` of a program array is no array of pointers to functions")
+        return
+    if not isinstance(target, t.Struct):
+        raise SpecError("`values` of a map in map is no array of pointers to map definitions")
+    inner = f"{spec.name}.inner"
+    spec.inner = MapSpec(inner, kernel_name(inner), section=spec.section, section_index=spec.section_index)
+    with where(symbol=inner):
+        _members(spec.inner, btf, target, inner=True)
+
+
+def round_ring_size(size: int, page_size: int = 4096) -> int:
+    """The size of a ring buffer as the kernel wants it, in bytes: the next power of two of pages."""
+    rounded = page_size
+    while rounded < size and rounded < 1 << 31:
+        rounded <<= 1
+    return rounded if rounded >= size else size
+
+
+def read_slots(spec: ObjectSpec, is_entry: Callable[[str], bool]) -> None:
+    """The static contents of maps in maps and program arrays, from the relocations of ``.maps``.
+
+    `is_entry` tells whether a name is a program's. Raises `SpecError` for a slot that names neither map nor program.
+    """
+    section = spec.elf.find(".maps")
+    if section is None or spec.btf is None:
+        return
+    maps = [map_ for map_ in spec.maps.values() if map_.section_index == section.idx]
+    for relo in spec.elf.relocations.get(section.idx, ()):
+        owner = max((m for m in maps if m.offset <= relo.offset), key=lambda m: m.offset, default=None)
+        if owner is None:
+            raise SpecError(f"a relocation at byte {relo.offset} is in no map's definition", section=".maps")
+        with where(section=".maps", symbol=owner.name):
+            index = _slot_index(spec.btf, owner, relo.offset)
+            name = relo.symbol.name
+            if owner.map_type == MapType.PROG_ARRAY:
+                if not is_entry(name):
+                    raise SpecError(f"slot {index} names {name!r}, which is no program", hint="it needs a SEC()")
+            elif owner.map_type in MAP_IN_MAP:
+                if relo.symbol.shndx != section.idx or name not in spec.maps:
+                    raise SpecError(f"slot {index} names {name!r}, which is no map")
+                if owner.map_type == MapType.HASH_OF_MAPS and owner.key_size != 4:
+                    raise SpecError(f"a hash of maps with static slots has keys of 4 bytes, not {owner.key_size}")
+            else:
+                raise SpecError("only maps in maps and program arrays can have `values`")
+            owner.slots[index] = name
+
+
+def _slot_index(btf: Btf, owner: MapSpec, offset: int) -> int:
+    variable_id = btf.find(owner.name, BtfKind.VAR)
+    variable = btf.type(variable_id or 0)
+    struct = btf.type(btf.resolve(variable.type_id)) if isinstance(variable, t.Var) else None
+    if not isinstance(struct, t.Struct) or not struct.members or struct.members[-1].name != "values":
+        raise SpecError("the map has initial slots but no member `values`")
+    inside = offset - owner.offset - struct.members[-1].bit_offset // 8
+    if inside < 0 or inside % PTR_SIZE:
+        raise SpecError(f"a relocation at byte {offset} is no element of `values`")
+    return inside // PTR_SIZE

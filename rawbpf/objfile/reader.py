@@ -1,0 +1,339 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The one door for files: an object file becomes an `ObjectSpec`, a file with BTF becomes a `Btf`."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rawbpf.btf import types as t
+from rawbpf.btf.ext import BtfExt
+from rawbpf.btf.parse import Btf
+from rawbpf.errors import BtfError, ElfError, SpecError, where
+from rawbpf.objfile import externs, mapdef
+from rawbpf.objfile.elf import (
+    STB_LOCAL,
+    STT_FUNC,
+    STV_HIDDEN,
+    STV_INTERNAL,
+    Section,
+    Symbol,
+    parse_elf,
+)
+from rawbpf.objfile.insn import INSN_SIZE, decode
+from rawbpf.objfile.sections import find_section
+from rawbpf.objfile.spec import (
+    FunctionSpec,
+    MapSpec,
+    ObjectSpec,
+    ProgramSpec,
+    StructOpsSpec,
+    VariableSpec,
+    kernel_name,
+    section_map_name,
+)
+from rawbpf.uapi import BtfKind, MapFlag, MapType, ProgType
+
+if TYPE_CHECKING:
+    from rawbpf.btf.ext import FuncInfo, LineInfo
+    from rawbpf.objfile.insn import Insn
+
+BPF_PTR_SIZE = 8
+STRUCT_OPS_SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
+
+
+def open_object(path: str | os.PathLike[str], *, name: str | None = None) -> ObjectSpec:
+    """Read an object file.
+
+    Args:
+        path: the file.
+        name: what to call the object; by default the file's name up to its first dot.
+
+    Raises:
+        ElfError: no file that can be read, no ELF, not for BPF, truncated or corrupted.
+        BtfError: .BTF or .BTF.ext break the format.
+        SpecError: well-formed, but it means nothing that can be loaded.
+    """
+    file = os.fspath(path)
+    return parse_object(_read(file), path=file, name=name)
+
+
+def parse_object(data: bytes, *, path: str = "", name: str | None = None) -> ObjectSpec:
+    """Read an object from its bytes; otherwise as `open_object`."""
+    with where(path=path):
+        elf = parse_elf(data)
+        spec = ObjectSpec(name or Path(path).name.split(".")[0] or "object", path, elf.little, elf)
+        _read_header_sections(spec)
+        _read_functions(spec)
+        externs.read_externs(spec)
+        _read_maps(spec)
+        _read_struct_ops(spec)
+        mapdef.read_slots(spec, lambda name: name in spec.programs)
+    return spec
+
+
+def read_btf(path: str | os.PathLike[str], *, base: Btf | None = None) -> Btf:
+    """Read BTF from a file: a raw blob (/sys/kernel/btf/vmlinux), or the .BTF section of an ELF file.
+
+    Raises:
+        ElfError: the file cannot be read, or is an ELF file that is corrupted.
+        BtfError: no BTF in it, or it breaks the format.
+    """
+    file = os.fspath(path)
+    data = _read(file)
+    with where(path=file):
+        if data[:4] == b"\x7fELF":
+            from rawbpf.objfile.elf import find_section_data
+
+            found = find_section_data(data, ".BTF")
+            if found is None:
+                raise BtfError("the ELF file has no .BTF section", hint="compile with -g, or name another file")
+            data = found
+        return Btf(data, base=base, name=Path(file).name)
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise ElfError(f"cannot be read: {error.strerror}", path=file) from error
+
+
+def _read_header_sections(spec: ObjectSpec) -> None:
+    elf = spec.elf
+    if section := elf.find("license"):
+        spec.license = section.data.split(b"\0")[0].decode(errors="replace")[:63]
+    if section := elf.find("version"):
+        if section.size != 4:
+            raise SpecError(f"the section holds {section.size} bytes instead of 4", section="version")
+        (spec.kern_version,) = struct.unpack("<I" if spec.little else ">I", section.data)
+    if elf.find("maps"):
+        raise SpecError(
+            'map definitions of the old form, SEC("maps"), are not supported',
+            section="maps",
+            hint='define maps by BTF: struct { __uint(type, …); … } NAME SEC(".maps");',
+        )
+    if section := elf.find(".BTF"):
+        with where(section=".BTF"):
+            spec.btf = Btf(section.data, name=spec.name)
+            if spec.btf.little != spec.little:
+                raise BtfError("BTF and ELF differ in byte order")
+    if (section := elf.find(".BTF.ext")) and spec.btf is not None:
+        with where(section=".BTF.ext"):
+            spec.btf_ext = BtfExt(section.data, spec.btf)
+
+
+# -- functions
+
+
+def _read_functions(spec: ObjectSpec) -> None:
+    for section in spec.elf.sections:
+        if not section.executable or not section.size:
+            continue
+        with where(section=section.name):
+            insns = decode(section.data, little=spec.little)
+            _add_relocations(spec, section, insns)
+            lines = spec.btf_ext.line_info(section.name) if spec.btf_ext else []
+            _add_lines(lines, insns)
+            infos = spec.btf_ext.func_info(section.name) if spec.btf_ext else []
+            by_start = {info.insn_off // INSN_SIZE: info for info in infos}
+            symbols = [s for s in spec.elf.symbols if s.shndx == section.idx and s.type == STT_FUNC]
+            for symbol in sorted(symbols, key=lambda symbol: symbol.value):
+                _add_function(spec, section, symbol, insns, by_start)
+
+
+def _add_relocations(spec: ObjectSpec, section: Section, insns: list[Insn]) -> None:
+    for relo in spec.elf.relocations.get(section.idx, ()):
+        slot, rest = divmod(relo.offset, INSN_SIZE)
+        if rest or slot >= len(insns):
+            raise ElfError(f"a relocation at byte {relo.offset} is at no instruction")
+        insns[slot].relo = relo
+
+
+def _add_lines(lines: list[LineInfo], insns: list[Insn]) -> None:
+    for line in lines:
+        slot, rest = divmod(line.insn_off, INSN_SIZE)
+        if rest or slot >= len(insns):
+            raise BtfError(f"line_info at byte {line.insn_off} is at no instruction")
+        insns[slot].line = line
+
+
+def _add_function(
+    spec: ObjectSpec, section: Section, symbol: Symbol, insns: list[Insn], infos: dict[int, FuncInfo]
+) -> None:
+    start, end = symbol.value // INSN_SIZE, (symbol.value + symbol.size) // INSN_SIZE
+    if symbol.value % INSN_SIZE or symbol.size % INSN_SIZE or symbol.value + symbol.size > section.size:
+        raise ElfError(f"function {symbol.name!r} ({symbol.value}+{symbol.size}) crosses the section's boundary")
+    body, info = insns[start:end], infos.get(start)
+    is_global = symbol.bind != STB_LOCAL
+    hidden = is_global and symbol.visibility in (STV_HIDDEN, STV_INTERNAL)
+    if section.name == ".text":
+        spec.functions[symbol.name] = FunctionSpec(
+            symbol.name, section.name, section.idx, start, body, info, is_global, hidden
+        )
+        return
+    if symbol.bind == STB_LOCAL:
+        raise SpecError(
+            "a static function cannot be a program, and a subprogram must be in .text",
+            symbol=symbol.name,
+            hint="remove `static`, or remove SEC()",
+        )
+    program = ProgramSpec(symbol.name, section.name, section.idx, start, body, info, is_global, hidden)
+    program.autoload = not section.name.startswith("?")
+    if found := find_section(program.sec_name):
+        program.definition, program.target = found
+        program.prog_type = program.definition.prog_type
+        program.attach_type = int(program.definition.attach_type)
+        program.flags = program.definition.prog_flags
+    spec.programs[symbol.name] = program
+
+
+# -- maps and variables
+
+
+def _read_maps(spec: ObjectSpec) -> None:
+    for map_ in mapdef.read_maps(spec):
+        spec.maps[map_.name] = map_
+    for section in spec.elf.sections:
+        kind = _data_kind(section)
+        if kind and section.size:
+            with where(section=section.name):
+                spec.maps[section.name] = _data_map(spec, section, kind)
+                _read_variables(spec, section)
+    externs.add_kconfig_map(spec)
+
+
+def _data_kind(section: Section) -> str:
+    kind = section.name[1:].partition(".")[0]
+    known = {"data": "SHT_PROGBITS", "rodata": "SHT_PROGBITS", "bss": "SHT_NOBITS"}
+    if section.name.startswith(".") and known.get(kind) == section.type and not section.executable:
+        return kind
+    return ""
+
+
+def _data_map(spec: ObjectSpec, section: Section, kind: str) -> MapSpec:
+    contents = bytearray(section.data) if kind != "bss" else bytearray(section.size)
+    map_ = MapSpec(
+        section.name,
+        section_map_name(spec.name, section.name),
+        kind,
+        MapType.ARRAY,
+        key_size=4,
+        value_size=section.size,
+        max_entries=1,
+        map_flags=MapFlag.RDONLY_PROG if kind == "rodata" else 0,
+        contents=contents,
+        section=section.name,
+        section_index=section.idx,
+    )
+    datasec = _datasec(spec, section.name)
+    if datasec:
+        map_.btf_value_type_id, kinds = datasec
+        hidden = {
+            symbol.name
+            for symbol in spec.elf.symbols
+            if symbol.shndx == section.idx and symbol.visibility in (STV_HIDDEN, STV_INTERNAL)
+        }
+        if any(var.linkage != t.Var.STATIC and var.name not in hidden for var, _size in kinds):
+            map_.map_flags |= MapFlag.MMAPABLE
+    return map_
+
+
+def _datasec(spec: ObjectSpec, name: str) -> tuple[int, list[tuple[t.Var, t.SecVar]]] | None:
+    type_id = spec.btf.find(name, BtfKind.DATASEC) if spec.btf else None
+    if type_id is None or spec.btf is None:
+        return None
+    datasec = spec.btf.type(type_id)
+    assert isinstance(datasec, t.Datasec)
+    variables = []
+    for var in datasec.vars:
+        variable = spec.btf.type(var.type_id)
+        if not isinstance(variable, t.Var):
+            raise BtfError(f"DATASEC {name} holds {variable.kind.name} {variable.name!r}, which is no variable")
+        variables.append((variable, var))
+    return type_id, variables
+
+
+def _read_variables(spec: ObjectSpec, section: Section) -> None:
+    datasec = _datasec(spec, section.name)
+    symbols = {s.name: s for s in spec.elf.symbols if s.shndx == section.idx and s.name}
+    for variable, place in datasec[1] if datasec else ():
+        symbol = symbols.get(variable.name)
+        offset = symbol.value if symbol and variable.linkage != t.Var.STATIC else place.offset
+        if offset + place.size > section.size:
+            raise BtfError(f"variable {variable.name!r} ({offset}+{place.size}) ends behind {section.name}")
+        spec.variables.setdefault(
+            variable.name, VariableSpec(variable.name, section.name, offset, place.size, variable.type_id, spec)
+        )
+
+
+# -- struct_ops
+
+
+def _read_struct_ops(spec: ObjectSpec) -> None:
+    for section in spec.elf.sections:
+        if section.name in STRUCT_OPS_SECTIONS and section.type == "SHT_PROGBITS" and section.size:
+            with where(section=section.name):
+                _read_struct_ops_section(spec, section)
+
+
+def _read_struct_ops_section(spec: ObjectSpec, section: Section) -> None:
+    datasec = _datasec(spec, section.name)
+    if datasec is None or spec.btf is None:
+        raise SpecError("BTF does not describe the section", hint="compile with -g")
+    symbols = {s.name: s for s in spec.elf.symbols if s.shndx == section.idx and s.name}
+    for variable, place in datasec[1]:
+        with where(symbol=variable.name):
+            type_id = spec.btf.resolve(variable.type_id)
+            struct_ = spec.btf.type(type_id)
+            if not isinstance(struct_, t.Struct) or not struct_.name:
+                raise SpecError("a struct_ops variable must be of a named struct type")
+            symbol = symbols.get(variable.name)
+            offset = symbol.value if symbol else place.offset
+            if offset + struct_.size > section.size:
+                raise SpecError(f"the struct ({offset}+{struct_.size}) ends behind the section")
+            ops = StructOpsSpec(
+                variable.name,
+                type_id,
+                struct_.name,
+                bytearray(section.data[offset : offset + struct_.size]),
+                _struct_ops_functions(spec, section, offset, struct_),
+                link=section.name.endswith(".link"),
+                section=section.name,
+                autocreate=not section.name.startswith("?"),
+            )
+        spec.struct_ops[ops.name] = ops
+        spec.maps[ops.name] = MapSpec(
+            ops.name,
+            kernel_name(ops.name),
+            "struct_ops",
+            MapType.STRUCT_OPS,
+            key_size=4,
+            max_entries=1,
+            map_flags=MapFlag.LINK if ops.link else 0,
+            autocreate=ops.autocreate,
+            section=section.name,
+            section_index=section.idx,
+            offset=offset,
+        )
+
+
+def _struct_ops_functions(spec: ObjectSpec, section: Section, begin: int, struct_: t.Struct) -> dict[int, str]:
+    functions = {}
+    for relo in spec.elf.relocations.get(section.idx, ()):
+        offset = relo.offset - begin
+        if not 0 <= offset < struct_.size:
+            continue
+        member = next((m for m in struct_.members if m.bit_offset == offset * 8), None)
+        if member is None or offset % BPF_PTR_SIZE:
+            raise SpecError(f"a relocation at byte {offset} is at no member of struct {struct_.name}")
+        program = spec.function_at(relo.symbol.shndx, relo.symbol.value // INSN_SIZE)
+        if not isinstance(program, ProgramSpec) or program.prog_type not in (ProgType.STRUCT_OPS, ProgType.UNSPEC):
+            raise SpecError(
+                f"member {member.name!r} is set to {relo.symbol.name or 'a function'!r}, which is no struct_ops program",
+                hint='give the function SEC("struct_ops")',
+            )
+        functions[offset] = program.name
+    return functions

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The steps of a `Plan`: frozen records, one for each thing that is asked of the kernel.
+
+Where the kernel will hand out a file descriptor, a step has a *handle*, a symbolic name: ``btf``, ``map:counters``,
+``prog:rr_get_send``, ``link:rr``, ``module:nf_conntrack`` (a kernel module's BTF). A step that makes something names
+it in ``handle``; a step that uses something names the handle, and `Slot` says which bytes it replaces.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Union
+
+
+class Slot(NamedTuple):
+    """Where a handle's file descriptor goes: the byte `offset` in the step's bytes, `size` bytes wide, host order.
+
+    In instructions the offset is that of an ``imm`` (4 bytes); in a struct_ops value that of a function pointer
+    (8 bytes); in the value of a map in map or a program array 0 (4 bytes).
+    """
+
+    offset: int
+    handle: str
+    size: int = 4
+
+
+class LoadBtf(NamedTuple):
+    """``BPF_BTF_LOAD``: the object's BTF, fixed up."""
+
+    handle: str
+    data: bytes
+    reason: str = ""
+
+
+class CreateMap(NamedTuple):
+    """``BPF_MAP_CREATE``, or the reuse of what is pinned at `pin_path`.
+
+    Attributes:
+        handle: ``map:NAME``, NAME as the user knows it.
+        name: what the kernel is told (15 bytes at most).
+        btf: the handle of the BTF that `btf_key_type_id` and `btf_value_type_id` are of, or empty.
+        value_type_btf: the handle of the module whose BTF `btf_vmlinux_value_type_id` is of, or empty for vmlinux.
+        inner_map: the handle of the template of a map in map, or empty.
+        pin_path: pinning by name: reuse what is there if it fits, else create and pin.
+        mmapable: whether the map's memory is to be mapped for live variables; `mmap_prot` read-only for frozen data.
+    """
+
+    handle: str
+    name: str
+    map_type: int
+    key_size: int = 0
+    value_size: int = 0
+    max_entries: int = 0
+    map_flags: int = 0
+    map_extra: int = 0
+    numa_node: int = 0
+    map_ifindex: int = 0
+    btf: str = ""
+    btf_key_type_id: int = 0
+    btf_value_type_id: int = 0
+    btf_vmlinux_value_type_id: int = 0
+    value_type_btf: str = ""
+    inner_map: str = ""
+    pin_path: str = ""
+    kind: str = ""
+    reason: str = ""
+
+
+class UpdateMap(NamedTuple):
+    """``BPF_MAP_UPDATE_ELEM``: an initial value; `slots` are into the value."""
+
+    map: str
+    key: bytes
+    value: bytes
+    slots: tuple[Slot, ...] = ()
+    flags: int = 0
+    reason: str = ""
+
+
+class FreezeMap(NamedTuple):
+    """``BPF_MAP_FREEZE``: no more writes by system call."""
+
+    map: str
+    reason: str = ""
+
+
+class LoadProgram(NamedTuple):
+    """``BPF_PROG_LOAD``.
+
+    Attributes:
+        handle: ``prog:NAME``.
+        name: the C function's name (the kernel is told 15 bytes of it).
+        section: the SEC() that it was found in.
+        insns: the relocated instructions, in the byte order of the object; `slots` are the fds still missing in them.
+        func_info, line_info: as the kernel reads them, each record `func_info_rec_size` / `line_info_rec_size` bytes.
+        attach_btf: whose BTF `attach_btf_id` is of: empty for vmlinux, a ``module:`` handle, or a ``prog:`` handle.
+        fd_array: handles for kfunc calls into modules; index 0 is never used by an instruction.
+        auto_attach: how it attaches by itself (the SEC() table's word), empty if it does not.
+        target: what the SEC() names behind the slash.
+    """
+
+    handle: str
+    name: str
+    section: str
+    prog_type: int
+    expected_attach_type: int
+    insns: bytes
+    slots: tuple[Slot, ...] = ()
+    license: str = ""
+    prog_flags: int = 0
+    kern_version: int = 0
+    btf: str = ""
+    func_info: bytes = b""
+    func_info_rec_size: int = 0
+    line_info: bytes = b""
+    line_info_rec_size: int = 0
+    attach_btf_id: int = 0
+    attach_btf: str = ""
+    fd_array: tuple[str, ...] = ()
+    prog_ifindex: int = 0
+    log_level: int = 0
+    auto_attach: str = ""
+    target: str = ""
+    reason: str = ""
+
+
+class SetStructOps(NamedTuple):
+    """``BPF_MAP_UPDATE_ELEM`` of key 0 of a struct_ops map: its function pointers become program fds.
+
+    Without a link (``SEC(".struct_ops")``) this registers at once, until the element is deleted.
+    """
+
+    map: str
+    name: str
+    type_name: str
+    value: bytes
+    slots: tuple[Slot, ...] = ()
+    link: bool = False
+    reason: str = ""
+
+
+class CreateLink(NamedTuple):
+    """``BPF_LINK_CREATE``.
+
+    Attributes:
+        handle: ``link:NAME``.
+        source: the handle that is attached: a program's, or a struct_ops map's.
+        attach_type: ``enum bpf_attach_type``.
+        target_path: a path (of a cgroup) that is opened as the target, or empty for none.
+    """
+
+    handle: str
+    source: str
+    attach_type: int
+    target_path: str = ""
+    flags: int = 0
+    reason: str = ""
+
+
+class Pin(NamedTuple):
+    """``BPF_OBJ_PIN`` below a bpffs. Missing directories are made (0700)."""
+
+    handle: str
+    path: str
+    reason: str = ""
+
+
+class Close(NamedTuple):
+    """close(2) of what only helped to make something else (the template of a map in map)."""
+
+    handle: str
+    reason: str = ""
+
+
+Step = Union[LoadBtf, CreateMap, UpdateMap, FreezeMap, LoadProgram, SetStructOps, CreateLink, Pin, Close]  # noqa: UP007 (evaluated at run time on Python 3.10 as well)
+
+STEPS: dict[str, type[Any]] = {
+    "load_btf": LoadBtf,
+    "create_map": CreateMap,
+    "update_map": UpdateMap,
+    "freeze_map": FreezeMap,
+    "load_program": LoadProgram,
+    "set_struct_ops": SetStructOps,
+    "create_link": CreateLink,
+    "pin": Pin,
+    "close": Close,
+}
+"""The name of each step in JSON."""
+
+_NAMES = {cls: name for name, cls in STEPS.items()}
+_BYTES = frozenset({"data", "insns", "key", "value", "func_info", "line_info"})
+
+
+def step_name(step: Step) -> str:
+    """The step's name, such as ``create_map``."""
+    return _NAMES[type(step)]
+
+
+def step_to_json(step: Step) -> dict[str, Any]:
+    """The step as JSON data; bytes as hex."""
+    out: dict[str, Any] = {"step": step_name(step)}
+    for name, value in step._asdict().items():
+        if name in _BYTES:
+            out[name] = value.hex()
+        elif name == "slots":
+            out[name] = [slot._asdict() for slot in value]
+        else:
+            out[name] = list(value) if isinstance(value, tuple) else value
+    return out
+
+
+def step_from_json(data: dict[str, Any]) -> Step:
+    """The reverse of `step_to_json`. Raises `KeyError`, `TypeError` or `ValueError` for what is no step."""
+    fields = dict(data)
+    cls = STEPS[fields.pop("step")]
+    for name, value in fields.items():
+        if name in _BYTES:
+            fields[name] = bytes.fromhex(value)
+        elif name == "slots":
+            fields[name] = tuple(Slot(**slot) for slot in value)
+        elif isinstance(value, list):
+            fields[name] = tuple(value)
+    step: Step = cls(**fields)
+    return step
