@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The recorder and the comparison themselves: an oracle that sees no difference must not be blind."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from . import attrs, btftext
+from .attrs import Command
+from .compare import compare, compare_handed_over
+from .libbpf import Recording, record
+from .normalise import HandedOver, Insn, normalise
+from .recorder import Call, Handle, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.oracle
+
+ROOT = Path(__file__).parents[2]
+OBJECT = ROOT / "tests/objs/prog_array.el.o"
+CALLS = """
+import ctypes, struct
+libc = ctypes.CDLL(None, use_errno=True)
+NR = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351}[__import__("os").uname().machine]
+def bpf(command, attr):
+    return libc.syscall(NR, command, ctypes.create_string_buffer(attr, len(attr)), len(attr)), ctypes.get_errno()
+fd, _ = bpf(0, struct.pack("=IIIII8x16s", 2, 4, 8, 3, 0, b"recorded"))
+key = ctypes.create_string_buffer(struct.pack("=I", 2), 4)
+value = ctypes.create_string_buffer(b"contents", 8)
+elem = struct.pack("=I4xQQQ", fd, ctypes.addressof(key), ctypes.addressof(value), 0)
+bpf(2, elem)
+bpf(22, elem[:4])
+result, error = bpf(0, struct.pack("=IIIII8x16s", 2, 0, 8, 3, 0, b"refused"))
+bpf(2, struct.pack("=I4xQQQ", fd, 8, 8, 0))
+print(result, error)
+"""
+
+
+def test_layouts_are_the_kernels() -> None:
+    vmlinux = Path("/sys/kernel/btf/vmlinux")
+    if not vmlinux.exists():
+        pytest.skip("this kernel has no BTF")
+    types = btftext.lines(vmlinux.read_bytes())
+    member = re.compile(r"name=(\S+) type=(\d+) offset=(\d+)")
+    kernel: list[dict[str, int]] = []  # for each struct in the union, each field's offset in bytes
+
+    def add(text: str, base: int, into: dict[str, int]) -> None:
+        for name, number, offset in member.findall(text):
+            at = base + int(offset) // 8
+            if name == "-":
+                add(types[int(number)], at, into)
+            else:
+                into[name] = at
+
+    (union,) = (text for text in types if "] UNION bpf_attr " in text)
+    for _, number, offset in member.findall(union):
+        kernel.append({})
+        add(types[int(number)], int(offset) // 8, kernel[-1])
+    for command in attrs.LAYOUTS:
+        ours = {name: at for name, at, _ in attrs.fields(command) if name != "rest"}
+        shared = max((len(ours.items() & theirs.items()) for theirs in kernel), default=0)
+        newer = {"excl_prog_hash", "excl_prog_hash_size", "signature", "signature_size", "keyring_id", "fd_array_cnt"}
+        assert shared >= len(ours.keys() - newer), command
+
+
+def test_calls_are_recorded(shim: Path) -> None:
+    done = run([sys.executable, "-c", CALLS])
+    assert done.stdout.split() == ["-1", str(errno.EINVAL)], done.stderr
+    create, update, freeze, refused, faulty = [call for call in done.calls if isinstance(call.command, Command)]
+    assert create.command == Command.MAP_CREATE
+    assert create.name == "recorded"
+    assert create.number("max_entries") == 3
+    assert create.made
+    assert create.made.kind == "map"
+    assert update.blobs == {"key": b"\2\0\0\0", "value": b"contents"}
+    assert update.fds == {create.result: create.made}
+    assert freeze.command == Command.MAP_FREEZE
+    assert freeze.ok
+    assert refused.errno == errno.EINVAL
+    assert not refused.made
+    assert faulty.blobs == {}
+
+
+def test_two_recordings_are_equal(libbpf_library: Path) -> None:
+    first, second = record(OBJECT), record(OBJECT)
+    assert {call.made for call in first.calls if call.made}.isdisjoint(call.made for call in second.calls)
+    assert compare(first, second) == []
+
+
+def test_only_the_object_is_compared(libbpf_library: Path) -> None:
+    recording = record(OBJECT)
+    handed_over = normalise(recording)
+    assert "libbpf_nametest" in {call.name for call in recording.calls}
+    assert handed_over.order == ["btf", "map:jumps", "map:prog_arr.data", "prog:one", "prog:three", "prog:entry"]
+    assert handed_over.maps["jumps"].attr["btf_fd"] in ("btf", 0)
+    assert handed_over.programs["entry"].attr["prog_btf_fd"] == "btf"
+    assert Insn(0x18, 2, 1, 0, "map:jumps") in handed_over.programs["entry"].insns
+    assert [update[1][1] for update in handed_over.maps["jumps"].updates] == ["prog:one", "prog:three"]
+
+
+def test_chosen_programs_are_loaded(libbpf_library: Path) -> None:
+    recording = record(ROOT / "tests/objs/data.el.o", programs=["constants"])
+    assert recording.programs == {"initial_values": False, "constants": True, "write_all": False}
+    assert list(normalise(recording).programs) == ["constants"]
+
+
+def change_insn(handed_over: HandedOver) -> None:
+    handed_over.programs["one"].insns[0] = Insn(0xB7, 0, 0, 0, 77)
+
+
+def change_line_info(handed_over: HandedOver) -> None:
+    program = handed_over.programs["entry"]
+    program.line_info = program.line_info[:-1] + b"\xee"
+
+
+def change_btf(handed_over: HandedOver) -> None:
+    handed_over.btf[0] = handed_over.btf[0].replace(b"\0license\0", b"\0licence\0")
+
+
+def change_contents(handed_over: HandedOver) -> None:
+    handed_over.maps["prog_arr.data"].updates[0] = (b"\0\0\0\0", (b"\4\0\0\0",))
+
+
+CHANGES: list[tuple[Callable[[HandedOver], object], str]] = [
+    (change_insn, "program one: insn 0:"),
+    (change_line_info, "program entry: line_info"),
+    (change_btf, "btf: line "),
+    (change_contents, "map prog_arr.data: update 0: [00000000] = 04000000 != "),
+    (lambda it: it.btf.clear(), "btf: 0 !="),
+    (lambda it: it.maps["jumps"].attr.update(max_entries=9), "map jumps: max_entries: 9 !="),
+    (lambda it: it.programs["one"].attr.update(expected_attach_type=9), "program one: expected_attach_type: 9 !="),
+    (lambda it: setattr(it.maps["jumps"], "frozen", True), "map jumps: frozen: True !="),
+    (lambda it: setattr(it.programs["one"], "tag", "00"), "program one: tag: '00' !="),
+    (lambda it: it.programs["one"].bound_maps.append("map:jumps"), "program one: bound maps:"),
+    (lambda it: it.order.reverse(), "order of creation:"),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES, ids=[expected for _, expected in CHANGES])
+def test_each_difference_is_found(libbpf_library: Path, change: Callable[[HandedOver], object], expected: str) -> None:
+    theirs = normalise(record(OBJECT))
+    ours = copy.deepcopy(theirs)
+    change(ours)
+    (difference,) = compare_handed_over(ours, theirs)
+    assert difference.startswith(expected)
+
+
+def call(command: Command, result: int, made: Handle | None = None, **attr: int | str | bytes) -> Call:
+    return Call(command, attr, {}, {}, (), result, 0 if result >= 0 else errno.EINVAL, made, 0, 1)
+
+
+def test_the_last_attempt_counts() -> None:
+    retried = [
+        call(Command.MAP_CREATE, -1, map_name="jumps", btf_fd=7),
+        call(Command.MAP_CREATE, 5, Handle("map", 70), map_name="jumps", btf_fd=0),
+        call(Command.MAP_CREATE, 6, Handle("map", 71), map_name="jumps", btf_fd=0),
+    ]
+    maps = normalise(Recording(OBJECT, retried, 0, "load")).maps
+    assert {name: (found.errno, found.attr["btf_fd"]) for name, found in maps.items()} == {
+        "jumps": (0, 0),
+        "jumps#2": (0, 0),
+    }
