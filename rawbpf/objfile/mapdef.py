@@ -28,7 +28,7 @@ _NUMBERS = ("type", "max_entries", "map_flags", "numa_node", "key_size", "value_
 
 
 def read_maps(spec: ObjectSpec) -> list[MapSpec]:
-    """The maps of the section ``.maps``, by their place in it. Raises `SpecError` for a definition that means nothing."""
+    """The maps of ``.maps``, by their place in it. Raises `SpecError` for a definition that means nothing."""
     section = spec.elf.find(".maps")
     if section is None or not section.size:
         return []

@@ -332,7 +332,7 @@ def _struct_ops_functions(spec: ObjectSpec, section: Section, begin: int, struct
         program = spec.function_at(relo.symbol.shndx, relo.symbol.value // INSN_SIZE)
         if not isinstance(program, ProgramSpec) or program.prog_type not in (ProgType.STRUCT_OPS, ProgType.UNSPEC):
             raise SpecError(
-                f"member {member.name!r} is set to {relo.symbol.name or 'a function'!r}, which is no struct_ops program",
+                f"member {member.name!r} is set to {relo.symbol.name or 'a function'!r}, no struct_ops program",
                 hint='give the function SEC("struct_ops")',
             )
         functions[offset] = program.name

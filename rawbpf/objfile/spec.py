@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.btf import types as t
+from rawbpf.btf.match import essential_name
 from rawbpf.errors import SpecError
-from rawbpf.uapi import AttachType, MapType, ProgFlag, ProgType
+from rawbpf.uapi import AttachType, MapType, ProgType
 
 if TYPE_CHECKING:
     from rawbpf.btf.ext import BtfExt, FuncInfo
@@ -103,7 +103,7 @@ class ProgramSpec(FunctionSpec):
     target: str = ""
     prog_type: int = ProgType.UNSPEC
     attach_type: int = 0
-    flags: ProgFlag = ProgFlag(0)
+    flags: int = 0
     autoload: bool = True
     autoattach: bool = True
 
@@ -218,12 +218,7 @@ class ExternSpec:
     align: int = 0
 
     @property
-    def essential_name(self) -> str:
-        """The name without its flavor: ``bpf_foo___v2`` is another prototype of ``bpf_foo``."""
-        return essential_name(self.name)
-
-
-@dataclass
+    @dataclass
 class ObjectSpec:
     """An object file, read.
 
@@ -278,17 +273,6 @@ class ObjectSpec:
         return SpecError(f"no {what} named {name!r}", path=self.path, hint=hint)
 
 
-def essential_name(name: str) -> str:
-    """A name without its CO-RE flavor: what is before the last ``___`` that has other characters on both sides."""
-    at = len(name)
-    while (at := name.rfind("___", 0, at)) > 0:
-        before, after = name[at - 1], name[at + 3 : at + 4]
-        if before != "_" and after and after != "_":
-            return name[:at]
-        at += 2
-    return name
-
-
 def kernel_name(name: str) -> str:
     """What the kernel is told of a name: 15 bytes, nothing but letters, digits, ``_`` and ``.``."""
     return "".join(c if c.isascii() and (c.isalnum() or c in "_.") else "_" for c in name)[:15]
@@ -303,13 +287,6 @@ def section_map_name(object_name: str, section: str) -> str:
     suffix = min(max(7, len(section)), 15)
     prefix = 0 if "." in section[1:] else min(15 - suffix, len(object_name))
     return kernel_name(object_name[:prefix] + section[:suffix])
-
-
-def type_name(btf: Btf, type_id: int) -> str:
-    """``struct foo`` and the like, for messages."""
-    kind = btf.type(type_id)
-    words = {t.Struct: "struct ", t.Union: "union ", t.Enum: "enum ", t.Enum64: "enum "}
-    return f"{words.get(type(kind), '')}{kind.name or '(anonymous)'}"
 
 
 def attach_type_name(prog_type: int, attach_type: int) -> str:
