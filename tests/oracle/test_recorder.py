@@ -26,12 +26,16 @@ pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).parents[2]
 OBJECT = ROOT / "tests/objs/prog_array.el.o"
-CALLS = """
-import ctypes, struct
+BPF = """
+import ctypes, os, struct
 libc = ctypes.CDLL(None, use_errno=True)
-NR = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351}[__import__("os").uname().machine]
+NR = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "s390x": 351}[os.uname().machine]
 def bpf(command, attr):
     return libc.syscall(NR, command, ctypes.create_string_buffer(attr, len(attr)), len(attr)), ctypes.get_errno()
+"""
+CALLS = (
+    BPF
+    + """
 fd, _ = bpf(0, struct.pack("=IIIII8x16s", 2, 4, 8, 3, 0, b"recorded"))
 key = ctypes.create_string_buffer(struct.pack("=I", 2), 4)
 value = ctypes.create_string_buffer(b"contents", 8)
@@ -42,6 +46,21 @@ result, error = bpf(0, struct.pack("=IIIII8x16s", 2, 0, 8, 3, 0, b"refused"))
 bpf(2, struct.pack("=I4xQQQ", fd, 8, 8, 0))
 print(result, error)
 """
+)
+# r1 = the map at index 1 of fd_array; r0 = 0; exit
+FD_ARRAY = (
+    BPF
+    + """
+fd, _ = bpf(0, struct.pack("=IIIII8x16s", 2, 4, 8, 3, 0, b"jumps"))
+insns = ctypes.create_string_buffer(struct.pack("=BBhi", 0x18, 0x51, 0, 1) + bytes(8) + bytes([0xb7]) + bytes(7)
+                                    + bytes([0x95]) + bytes(7))
+array = ctypes.create_string_buffer(struct.pack("=II", 0, fd))
+license = ctypes.create_string_buffer(b"GPL")
+attr = struct.pack("=IIQQII8xII16s", 1, 4, ctypes.addressof(insns), ctypes.addressof(license), 0, 0, 0, 0, b"one")
+attr += bytes(120 - len(attr)) + struct.pack("=Q", ctypes.addressof(array))
+print(*bpf(5, attr))
+"""
+)
 
 
 def test_layouts_are_the_kernels() -> None:
@@ -87,6 +106,14 @@ def test_calls_are_recorded(shim: Path) -> None:
     assert refused.errno == errno.EINVAL
     assert not refused.made
     assert faulty.blobs == {}
+
+
+def test_descriptors_in_an_array_are_named(shim: Path) -> None:
+    done = run([sys.executable, "-c", FD_ARRAY])
+    assert not done.stdout.startswith("-1"), done.stdout
+    program = normalise(Recording(OBJECT, done.calls, 0, "load")).programs["one"]
+    assert program.insns[0] == Insn(0x18, 1, 5, 0, "map:jumps")
+    assert re.fullmatch("[0-9a-f]{16}", program.tag)
 
 
 def test_two_recordings_are_equal(libbpf_library: Path) -> None:
