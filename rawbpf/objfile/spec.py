@@ -218,7 +218,12 @@ class ExternSpec:
     align: int = 0
 
     @property
-    @dataclass
+    def essential_name(self) -> str:
+        """The name without its flavor: ``bpf_foo___v2`` is another prototype of ``bpf_foo``."""
+        return essential_name(self.name)
+
+
+@dataclass
 class ObjectSpec:
     """An object file, read.
 
