@@ -39,10 +39,9 @@ def bind(path: str) -> Any:
         "bpf_map__attach_struct_ops",
     ):
         getattr(library, name).restype = ctypes.c_void_p
-    for name in ("bpf_program__name", "bpf_program__section_name", "bpf_map__name"):
+    for name in ("bpf_program__name", "bpf_map__name"):
         getattr(library, name).restype = ctypes.c_char_p
-    for name in ("bpf_program__autoload", "bpf_map__autocreate"):
-        getattr(library, name).restype = ctypes.c_bool
+    library.bpf_map__autocreate.restype = ctypes.c_bool
     return library
 
 
@@ -99,15 +98,7 @@ def main() -> None:
     outcome: dict[str, object] = {
         "stage": "load",
         "errno": -error,
-        "programs": {
-            names[program.value]: {
-                "section": library.bpf_program__section_name(program).decode(),
-                "type": library.bpf_program__type(program),
-                "autoload": library.bpf_program__autoload(program),
-                "loaded": library.bpf_program__fd(program) >= 0,
-            }
-            for program in programs
-        },
+        "programs": {names[program.value]: library.bpf_program__fd(program) >= 0 for program in programs},
     }
     if arguments.attach and not error:
         outcome["attached"] = attach_struct_ops(library, each(library.bpf_object__next_map, obj))

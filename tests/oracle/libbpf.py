@@ -61,7 +61,20 @@ def record(
     Raises:
         OracleUnavailable: libbpf cannot be had, or the child died.
     """
-    command = [sys.executable, str(DRIVER), str(library or debian.libbpf()), str(obj)]
+    driver = [sys.executable, str(DRIVER), str(library or debian.libbpf())]
+    return record_with(driver, obj, programs=programs, attach=attach, btf=btf)
+
+
+def record_with(
+    driver: list[str],
+    obj: str | os.PathLike[str],
+    *,
+    programs: Iterable[str] | None,
+    attach: bool,
+    btf: str | os.PathLike[str] | None,
+) -> Recording:
+    """Runs a driver, drive_libbpf.py or drive_rawbpf.py, on an object under the recorder."""
+    command = [*driver, str(obj)]
     for name in programs or ():
         command += ["--program", name]
     if attach:
@@ -76,7 +89,7 @@ def record(
         calls=done.calls,
         errno=outcome["errno"],
         stage=outcome["stage"],
-        programs={name: found["loaded"] for name, found in outcome.get("programs", {}).items()},
+        programs=outcome.get("programs", {}),
         log=done.stderr,
     )
 
@@ -100,5 +113,5 @@ def _run_with_bpffs(command: list[str], directory: Path) -> Run:
 
 def _outcome(done: Run) -> dict:  # type: ignore[type-arg]  # what the child's JSON holds
     if done.returncode:
-        raise OracleUnavailable(f"libbpf's driver ended with {done.returncode}: {done.stderr.strip()}")
+        raise OracleUnavailable(f"{done.command} ended with {done.returncode}: {done.stderr.strip()}")
     return json.loads(done.stdout)  # type: ignore[no-any-return]
