@@ -1,0 +1,498 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Codecs: how the values of one type are read from bytes and written to them. `rawbpf.btf.value` makes them from BTF.
+
+A codec is compiled once for a type and holds nothing of the BTF, so that a map can be read in bulk.
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rawbpf.btf.record import EnumValue, Record, members_of, raw_of, record_class
+from rawbpf.errors import SpecError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from typing_extensions import Buffer
+
+_MAX_SIZE = 1 << 30
+
+
+class Misfit(Exception):
+    """A value that the type cannot hold; the path to it grows while the error travels up."""
+
+    def __init__(self, reason: str, hint: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint
+        self.path = ""
+
+    def within(self, step: str) -> Misfit:
+        self.path = step + self.path
+        return self
+
+
+class Codec:
+    """The values of one type.
+
+    Attributes:
+        label: the type as C names it.
+        size: bytes (without what a flexible array at the end adds).
+        count: how many Python objects a value is made of, roughly.
+    """
+
+    format = ""
+    """The `struct` format of the type, where it has one."""
+    convert: Callable[[Any], Any] | None = None
+    """What makes a value of that which `struct` unpacked."""
+
+    def __init__(self, label: str, size: int, count: int = 1) -> None:
+        self.label = label
+        self.size = size
+        self.count = count
+
+    def decode(self, data: Buffer, offset: int = 0) -> Any:
+        """The value at an offset into `data`. Raises `SpecError` if there are too few bytes."""
+        view = data if isinstance(data, bytes) else memoryview(data).cast("B")
+        have = len(view) - offset
+        if offset < 0 or have < self.size:
+            raise SpecError(f"{self.label} takes {self.size} bytes; there are {max(have, 0)}")
+        return self.read(view, offset)
+
+    def encode(self, value: Any) -> bytes:
+        """The bytes of a value. Raises `SpecError`, which names the member, for what the type cannot hold."""
+        if self.size > _MAX_SIZE:
+            raise SpecError(f"{self.label} of {self.size} bytes is too large to be written")
+        buffer = bytearray(self.size)
+        try:
+            self.write(buffer, 0, value)
+        except Misfit as misfit:
+            raise _spec_error(misfit) from None
+        return bytes(buffer)
+
+    def parse(self, text: str) -> Any:
+        """The value that a text (of a command line) stands for. Raises `SpecError` for what the type cannot hold."""
+        try:
+            value = self.from_text(text)
+        except Misfit as misfit:
+            raise _spec_error(misfit) from None
+        self.encode(value)
+        return value
+
+    def read(self, data: Any, offset: int) -> Any:
+        """`decode` without a check."""
+        raise NotImplementedError
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        """Write over zeros. Raises `Misfit`."""
+        raise NotImplementedError
+
+    def from_text(self, text: str) -> Any:
+        """The value of a text; JSON where the type has parts. Raises `Misfit`."""
+        import json  # no other way through a codec needs it
+
+        try:
+            return self.from_json(json.loads(text))
+        except (json.JSONDecodeError, RecursionError):
+            raise Misfit(f"{text!r} is no JSON, as {self.label} needs") from None
+
+    def from_json(self, value: Any) -> Any:
+        """The value of a part of JSON: a string is a text as on the command line."""
+        return self.from_text(value) if isinstance(value, str) else value
+
+
+def _spec_error(misfit: Misfit) -> SpecError:
+    path = misfit.path.removeprefix(".")
+    return SpecError(f"{path}: {misfit.reason}" if path else misfit.reason, hint=misfit.hint)
+
+
+class Cell(NamedTuple):
+    """Where the bits of a number are: how to load them from an offset, how to store them, and what they can hold."""
+
+    load: Callable[[Any, int], int]
+    store: Callable[[bytearray, int, int], None]
+    low: int
+    high: int
+    format: str
+
+
+def whole_cell(size: int, signed: bool, little: bool) -> Cell:
+    """A number that fills `size` bytes."""
+    low, high = (-(1 << 8 * size - 1), (1 << 8 * size - 1) - 1) if signed else (0, (1 << 8 * size) - 1)
+    letter = {1: "b", 2: "h", 4: "i", 8: "q"}.get(size, "")
+    if not letter:
+        return bit_cell(0, 8 * size, signed, little)
+    layout = struct.Struct(("<" if little else ">") + (letter if signed else letter.upper()))
+    unpack = layout.unpack_from
+    return Cell(lambda data, offset: unpack(data, offset)[0], layout.pack_into, low, high, layout.format[1:])
+
+
+def bit_cell(start: int, bits: int, signed: bool, little: bool) -> Cell:
+    """A number of some bits from bit `start`, counted from the least significant one (big-endian: the most)."""
+    order: Any = "little" if little else "big"
+    skip, start = divmod(start, 8)
+    size = (start + bits + 7) // 8
+    shift = start if little else 8 * size - start - bits
+    mask = (1 << bits) - 1
+    sign = 1 << bits - 1 if signed and bits else 0
+
+    def load(data: Any, offset: int) -> int:
+        offset += skip
+        value = int.from_bytes(data[offset : offset + size], order) >> shift & mask
+        return (value ^ sign) - sign
+
+    def store(buffer: bytearray, offset: int, value: int) -> None:
+        offset += skip
+        rest = int.from_bytes(buffer[offset : offset + size], order) & ~(mask << shift)
+        buffer[offset : offset + size] = (rest | (value & mask) << shift).to_bytes(size, order)
+
+    return Cell(load, store, -sign, mask >> 1 if signed else mask, "")
+
+
+class IntCodec(Codec):
+    """Integers and pointers: `int`."""
+
+    def __init__(self, label: str, size: int, cell: Cell) -> None:
+        super().__init__(label, size)
+        self.cell = cell
+        self.format = cell.format
+
+    def read(self, data: Any, offset: int) -> Any:
+        return self.cell.load(data, offset)
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        try:
+            number = operator.index(value)
+        except TypeError:
+            raise Misfit(f"{self.label} takes an integer, not {value!r}") from None
+        _, store, low, high, _ = self.cell
+        if not low <= number <= high:
+            raise Misfit(f"{number} does not fit into {self.label} ({low} to {high})")
+        store(buffer, offset, number)
+
+    def from_text(self, text: str) -> Any:
+        try:
+            return int(text, 0)
+        except ValueError:
+            raise Misfit(f"{text!r} is no integer, as {self.label} needs") from None
+
+
+class BoolCodec(IntCodec):
+    """``_Bool``: `bool`."""
+
+    convert = bool
+
+    def __init__(self, label: str, size: int, cell: Cell) -> None:
+        super().__init__(label, size, cell._replace(low=0, high=1))
+
+    def read(self, data: Any, offset: int) -> Any:
+        return self.cell.load(data, offset) != 0
+
+    def from_text(self, text: str) -> Any:
+        value = {"true": True, "1": True, "false": False, "0": False}.get(text.lower())
+        if value is None:
+            raise Misfit(f"{text!r} is neither true nor false, as {self.label} needs")
+        return value
+
+
+class _EnumValues(dict[int, EnumValue]):
+    def __missing__(self, value: int) -> EnumValue:
+        return EnumValue(value)
+
+
+class EnumCodec(IntCodec):
+    """Enums: `EnumValue`; written from a number or the name of an enumerator."""
+
+    def __init__(self, label: str, size: int, cell: Cell, values: Iterable[tuple[str, int]]) -> None:
+        super().__init__(label, size, cell)
+        self.values = {name: EnumValue(value, name) for name, value in values}
+        known = _EnumValues({int(value): value for value in reversed(self.values.values())})
+        self.convert = known.__getitem__
+
+    def read(self, data: Any, offset: int) -> Any:
+        assert self.convert
+        return self.convert(self.cell.load(data, offset))
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        if isinstance(value, str):
+            value = self._by_name(value)
+        super().write(buffer, offset, value)
+
+    def from_text(self, text: str) -> Any:
+        return self._by_name(text) if text[:1].isalpha() or text[:1] == "_" else super().from_text(text)
+
+    def _by_name(self, name: str) -> EnumValue:
+        value = self.values.get(name)
+        if value is None:
+            raise Misfit(f"{self.label} has no enumerator {name!r}", _near(name, self.values))
+        return value
+
+
+class FloatCodec(Codec):
+    """Floating point of 2, 4 or 8 bytes: `float`."""
+
+    def __init__(self, label: str, size: int, little: bool) -> None:
+        super().__init__(label, size)
+        self.format = {2: "e", 4: "f", 8: "d"}[size]
+        self._layout = struct.Struct(("<" if little else ">") + self.format)
+
+    def read(self, data: Any, offset: int) -> Any:
+        return self._layout.unpack_from(data, offset)[0]
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        try:
+            self._layout.pack_into(buffer, offset, value)
+        except (struct.error, OverflowError):
+            raise Misfit(f"{value!r} does not fit into {self.label}") from None
+
+    def from_text(self, text: str) -> Any:
+        try:
+            return float(text)
+        except ValueError:
+            raise Misfit(f"{text!r} is no number, as {self.label} needs") from None
+
+
+class RawCodec(Codec):
+    """What Python has no type for (``long double``): `bytes`."""
+
+    def read(self, data: Any, offset: int) -> Any:
+        return bytes(data[offset : offset + self.size])
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        raw = _raw(value)
+        if raw is None or len(raw) != self.size:
+            raise Misfit(f"{self.label} takes {self.size} bytes as they are, not {value!r}")
+        buffer[offset : offset + self.size] = raw
+
+
+class TextCodec(Codec):
+    """Arrays of char: `str` up to the first NUL if that is UTF-8, else the `bytes` of the whole array.
+
+    Written from `str` or bytes, the rest is zero; an array without room for a NUL at the end is fine.
+    """
+
+    def __init__(self, label: str, size: int, flexible: bool) -> None:
+        super().__init__(label, size)
+        self.flexible = flexible
+        self.format = "" if flexible else f"{size}s"
+
+    @staticmethod
+    def convert(raw: bytes) -> str | bytes:
+        try:
+            return raw.partition(b"\0")[0].decode()
+        except UnicodeDecodeError:
+            return raw
+
+    def read(self, data: Any, offset: int) -> Any:
+        return self.convert(bytes(data[offset:] if self.flexible else data[offset : offset + self.size]))
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        raw = value.encode(errors="surrogateescape") if isinstance(value, str) else _raw(value)
+        if raw is None:
+            raise Misfit(f"{self.label} takes str or bytes, not {value!r}")
+        if len(raw) > self.size and not self.flexible:
+            raise Misfit(f"{value!r} does not fit into {self.label}: it has {len(raw)} bytes")
+        buffer[offset : offset + len(raw)] = raw
+
+    def from_text(self, text: str) -> Any:
+        return text
+
+
+class ListCodec(Codec):
+    """Arrays: `list`. Written from a list or tuple (a shorter one leaves the rest zero), or bytes if an element is one.
+
+    A flexible array has as many elements as there are bytes behind the type.
+    """
+
+    def __init__(self, label: str, element: Codec, length: int, flexible: bool, little: bool) -> None:
+        # elements of size 0 take no bytes that could be checked: there are none of them in Python
+        length = length if element.size else 0
+        super().__init__(label, element.size * length, 1 + element.count * length)
+        self.element = element
+        self.length = length
+        self.flexible = flexible
+        self._order = "<" if little else ">"
+        self._packed = len(element.format) == 1
+
+    def read(self, data: Any, offset: int) -> Any:
+        element, length = self.element, self.length
+        if self.flexible and element.size:
+            length = (len(data) - offset) // element.size
+        if self._packed:
+            items = struct.unpack_from(f"{self._order}{length}{element.format}", data, offset)
+            return list(map(element.convert, items)) if element.convert else list(items)
+        read, size = element.read, element.size
+        return [read(data, offset + i * size) for i in range(length)]
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        items = self._items(value)
+        size = self.element.size
+        if self.flexible:
+            buffer.extend(bytes(max(0, offset + len(items) * size - len(buffer))))
+        elif len(items) > self.length:
+            raise Misfit(f"{len(items)} elements do not fit into {self.label}")
+        for i, item in enumerate(items):
+            try:
+                self.element.write(buffer, offset + i * size, item)
+            except Misfit as misfit:
+                raise misfit.within(f"[{i}]") from None
+
+    def _items(self, value: Any) -> Sequence[Any]:
+        if isinstance(value, list | tuple):
+            return value
+        raw = _raw(value) if self.element.size == 1 else None
+        if raw is None:
+            raise Misfit(f"{self.label} takes a list, not {value!r}")
+        return raw
+
+    def from_json(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        items = []
+        for i, item in enumerate(value):
+            try:
+                items.append(self.element.from_json(item))
+            except Misfit as misfit:
+                raise misfit.within(f"[{i}]") from None
+        return items
+
+
+class Field(NamedTuple):
+    """A named member of a record: `at` is its offset in bytes, `bits` the bits that it covers, from and to."""
+
+    name: str
+    at: int
+    codec: Codec
+    bits: tuple[int, int]
+
+
+class RecordCodec(Codec):
+    """Structs, unions and sections of variables: `Record`.
+
+    Written from a record, a mapping (a member that is missing is zero), or bytes of the exact size.
+    """
+
+    def __init__(self, label: str, size: int, fields: Sequence[Field], little: bool) -> None:
+        super().__init__(label, size, 1 + sum(field.codec.count for field in fields))
+        self.fields = {field.name: field for field in fields}
+        self.make = record_class(label, tuple(self.fields))
+        self._shared = _shared(fields)
+        self._readers = [(field.name, field.at, field.codec.read) for field in fields]
+        self._layout = None if self._shared else _layout(fields, "<" if little else ">")
+        self._converts = [(field.name, field.codec.convert) for field in fields if field.codec.convert]
+
+    def read(self, data: Any, offset: int) -> Any:
+        if self._layout:
+            values = dict(zip(self.fields, self._layout.unpack_from(data, offset), strict=True))
+            for name, convert in self._converts:
+                values[name] = convert(values[name])
+            return self.make._make(values)
+        values = {name: read(data, offset + at) for name, at, read in self._readers}
+        return self.make._make(values, bytes(data[offset : offset + self.size]) if self._shared else b"")
+
+    def write(self, buffer: bytearray, offset: int, value: Any) -> None:
+        values = self._values(buffer, offset, value)
+        if values is None:
+            return
+        given = []
+        for name, item in values.items():
+            field = self.fields.get(name)
+            if field is None:
+                raise Misfit(f"{self.label} has no member {name!r}", _near(name, self.fields))
+            self._write_field(buffer, offset, field, item)
+            if name in self._shared:
+                given.append(field)
+        for field in given[:-1]:
+            alone = bytearray(self.size)
+            self._write_field(alone, 0, field, values[field.name])
+            if _differ(field.codec.read(alone, field.at), field.codec.read(buffer, offset + field.at)):
+                raise Misfit(f"members of {self.label} that share bytes contradict each other: see {field.name!r}")
+
+    def _write_field(self, buffer: bytearray, offset: int, field: Field, value: Any) -> None:
+        try:
+            field.codec.write(buffer, offset + field.at, value)
+        except Misfit as misfit:
+            raise misfit.within(f".{field.name}") from None
+
+    def _values(self, buffer: bytearray, offset: int, value: Any) -> Mapping[str, Any] | None:
+        # What is to be written, by member; None if it is written already.
+        if isinstance(value, Record):
+            values = members_of(value)
+            raw = raw_of(value)
+            if self._shared and len(raw) == self.size:
+                # of the views of a union, only those count that are not as they were when it was decoded
+                before = members_of(self.read(raw, 0))
+                values = {k: v for k, v in values.items() if k not in self._shared or _differ(v, before[k])}
+                self._restore(buffer, offset, raw, changed=values)
+            return values
+        if isinstance(value, Mapping):
+            return value
+        raw_value = _raw(value)
+        if raw_value is None or len(raw_value) != self.size:
+            raise Misfit(f"{self.label} takes a dict or record (or {self.size} bytes as they are), not {value!r}")
+        buffer[offset : offset + self.size] = raw_value
+        return None
+
+    def _restore(self, buffer: bytearray, offset: int, raw: bytes, *, changed: Mapping[str, Any]) -> None:
+        # Put back the bytes that members share, with zeros where one is about to be written.
+        for name in self._shared:
+            _, at, codec, _ = self.fields[name]
+            buffer[offset + at : offset + at + codec.size] = raw[at : at + codec.size]
+        for name in self._shared.intersection(changed):
+            _, at, codec, bits = self.fields[name]
+            if bits == (8 * at, 8 * (at + codec.size)):
+                buffer[offset + at : offset + at + codec.size] = bytes(codec.size)
+
+    def from_json(self, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        values = {}
+        for name, item in value.items():
+            field = self.fields.get(name)
+            try:
+                values[name] = field.codec.from_json(item) if field else item
+            except Misfit as misfit:
+                raise misfit.within(f".{name}") from None
+        return values
+
+
+def _shared(fields: Sequence[Field]) -> frozenset[str]:
+    # The members that share bits with another.
+    shared: set[str] = set()
+    last: Field | None = None
+    for field in sorted((field for field in fields if field.bits[1] > field.bits[0]), key=lambda field: field.bits):
+        if last and field.bits[0] < last.bits[1]:
+            shared |= {last.name, field.name}
+        if not last or field.bits[1] > last.bits[1]:
+            last = field
+    return frozenset(shared)
+
+
+def _layout(fields: Sequence[Field], order: str) -> struct.Struct | None:
+    # The whole record as one struct format, if its members are plain and in order.
+    text, end = order, 0
+    for field in fields:
+        if not field.codec.format or field.at < end:
+            return None
+        text += f"{field.at - end}x{field.codec.format}"
+        end = field.at + field.codec.size
+    return struct.Struct(text)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    return bool(one != other) and repr(one) != repr(other)  # two NaNs are not equal, and yet the same
+
+
+def _raw(value: Any) -> bytes | None:
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else None
+
+
+def _near(name: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches  # only an error needs it
+
+    near = get_close_matches(str(name), known)
+    return f"did you mean {' or '.join(near)}?" if near else None
