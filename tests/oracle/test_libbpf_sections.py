@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The SEC() table against the installed libbpf, which answers for a name through its public functions."""
+"""The SEC() table against libbpf, the installed one and the newest: what its public functions say of a name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import ctypes
 import pytest
 
 from rawbpf.objfile.sections import SecFlag, find_section, section_defs
+
+from . import debian
+from .conftest import unavailable
+from .recorder import OracleUnavailable
 
 pytestmark = pytest.mark.oracle
 
@@ -23,12 +27,12 @@ SINCE = {
 }
 
 
-@pytest.fixture(scope="module")
-def libbpf() -> ctypes.CDLL:
+@pytest.fixture(scope="module", params=["installed", "newest"])
+def libbpf(request: pytest.FixtureRequest) -> ctypes.CDLL:
     try:
-        lib = ctypes.CDLL("libbpf.so.1")
-    except OSError as error:
-        pytest.skip(f"no libbpf to compare with: {error}")
+        lib = ctypes.CDLL("libbpf.so.1" if request.param == "installed" else str(debian.libbpf()))
+    except (OSError, OracleUnavailable) as error:
+        unavailable(f"no libbpf to compare with: {error}")
     lib.libbpf_set_print(None)
     return lib
 

@@ -17,6 +17,8 @@ from rawbpf.objfile.disasm import disassemble
 from rawbpf.objfile.elf import parse_elf
 from rawbpf.objfile.insn import ATOMIC, STX, Insn, decode, encode
 
+from .conftest import unavailable
+
 pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,7 +29,7 @@ def tool(name: str) -> str:
     for candidate in (f"{name}-19", name):
         if path := shutil.which(candidate):
             return path
-    pytest.skip(f"no {name} to compare with (apt install llvm-19)")
+    unavailable(f"no {name} to compare with (apt install llvm-19)")
 
 
 def as_ours(text: str) -> str:
