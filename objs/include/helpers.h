@@ -9,6 +9,7 @@
 
 struct bpf_sock;
 struct mptcp_sock;
+struct task_struct;
 struct tcp_sock;
 
 #define HELPER(number, result, name, ...) \
@@ -30,6 +31,7 @@ HELPER(132, void, bpf_ringbuf_submit, void *record, u64 flags);
 HELPER(137, struct tcp_sock *, bpf_skc_to_tcp_sock, void *sk);
 HELPER(153, void *, bpf_per_cpu_ptr, const void *percpu, u32 cpu);
 HELPER(154, void *, bpf_this_cpu_ptr, const void *percpu);
+HELPER(158, struct task_struct *, bpf_get_current_task_btf, void);
 HELPER(164, long, bpf_for_each_map_elem, void *map, void *callback, void *context, u64 flags);
 HELPER(181, long, bpf_loop, u32 iterations, void *callback, void *context, u64 flags);
 HELPER(196, struct mptcp_sock *, bpf_skc_to_mptcp_sock, void *sk);

@@ -19,7 +19,7 @@ enum offset {
 	ABOVE = 7,
 };
 
-enum wide : u64 {
+enum wide {
 	WIDE_SMALL = 1,
 	WIDE_LARGE = 0x123456789abcdef0,
 };
