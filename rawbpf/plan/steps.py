@@ -8,7 +8,7 @@ it in ``handle``; a step that uses something names the handle, and `Slot` says w
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple
 
 
 class Slot(NamedTuple):
@@ -41,7 +41,7 @@ class CreateMap(NamedTuple):
         value_type_btf: the handle of the module whose BTF `btf_vmlinux_value_type_id` is of, or empty for vmlinux.
         inner_map: the handle of the template of a map in map, or empty.
         pin_path: pinning by name: reuse what is there if it fits, else create and pin.
-        mmapable: whether the map's memory is to be mapped for live variables; `mmap_prot` read-only for frozen data.
+        kind: what it is in the object (`MapSpec.kind`): a data section's memory is mapped for live variables.
     """
 
     handle: str
@@ -123,6 +123,16 @@ class LoadProgram(NamedTuple):
     reason: str = ""
 
 
+class BindMap(NamedTuple):
+    """``BPF_PROG_BIND_MAP``: the map lives as long as the program, though no instruction uses it (for tools that
+    look for a program's .rodata). A kernel before 5.10 does without.
+    """
+
+    program: str
+    map: str
+    reason: str = ""
+
+
 class SetStructOps(NamedTuple):
     """``BPF_MAP_UPDATE_ELEM`` of key 0 of a struct_ops map: its function pointers become program fds.
 
@@ -171,7 +181,7 @@ class Close(NamedTuple):
     reason: str = ""
 
 
-Step = Union[LoadBtf, CreateMap, UpdateMap, FreezeMap, LoadProgram, SetStructOps, CreateLink, Pin, Close]  # noqa: UP007 (evaluated at run time on Python 3.10 as well)
+Step = LoadBtf | CreateMap | UpdateMap | FreezeMap | LoadProgram | BindMap | SetStructOps | CreateLink | Pin | Close
 
 STEPS: dict[str, type[Any]] = {
     "load_btf": LoadBtf,
@@ -179,6 +189,7 @@ STEPS: dict[str, type[Any]] = {
     "update_map": UpdateMap,
     "freeze_map": FreezeMap,
     "load_program": LoadProgram,
+    "bind_map": BindMap,
     "set_struct_ops": SetStructOps,
     "create_link": CreateLink,
     "pin": Pin,

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Externs against a kernel: kernel symbols with a type or without, and kernel functions (kfuncs)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rawbpf.btf import types as t
+from rawbpf.btf.match import types_compatible
+from rawbpf.errors import ExternError, where
+from rawbpf.uapi import BtfKind
+
+if TYPE_CHECKING:
+    from rawbpf.objfile.spec import ExternSpec, ObjectSpec
+    from rawbpf.plan.target import Module, Target
+
+
+class Resolved(NamedTuple):
+    """What an extern came to.
+
+    Attributes:
+        extern: which one. number: its place among all (it is told in poisoned calls).
+        found: whether the kernel has it; False only for weak ones.
+        btf_id: its VAR or FUNC in the kernel's BTF.
+        module: the module that has it, or None for vmlinux.
+        address: of a typeless symbol.
+        note: how it was found, for explanations.
+    """
+
+    extern: ExternSpec
+    number: int
+    found: bool = False
+    btf_id: int = 0
+    module: Module | None = None
+    address: int = 0
+    note: str = ""
+
+
+def resolve_externs(spec: ObjectSpec, target: Target) -> dict[str, Resolved]:
+    """All externs but the kconfig ones, by name.
+
+    Raises:
+        ExternError: the kernel has no such symbol or function, or one of another type, and the extern is not weak.
+    """
+    wanted = {e.name for e in spec.externs.values() if e.kind == "ksym" and not e.type_id}
+    addresses = target.ksyms(wanted) if wanted else {}
+    resolved = {}
+    for number, extern in enumerate(spec.externs.values()):
+        if extern.kind == "kconfig":
+            continue
+        with where(symbol=extern.name):
+            if extern.kind == "kfunc":
+                resolved[extern.name] = _kfunc(spec, target, extern, number)
+            elif extern.type_id:
+                resolved[extern.name] = _typed(spec, target, extern, number)
+            else:
+                resolved[extern.name] = _typeless(target, extern, number, addresses.get(extern.name, []))
+    return resolved
+
+
+def _typeless(target: Target, extern: ExternSpec, number: int, found: list[int]) -> Resolved:
+    different = sorted(set(found))
+    if len(different) > 1:
+        raise ExternError(
+            f"{extern.name!r} is there {len(different)} times in the symbols of {target.name}",
+            hint="a typed extern names a single one",
+        )
+    if not different:
+        if extern.weak:
+            return Resolved(extern, number, note=f"weak, and not in {target.name}: 0")
+        raise ExternError(
+            f"{target.name} has no symbol {extern.name!r}",
+            hint="/proc/kallsyms lists them; declare it __weak if the program can do without",
+        )
+    return Resolved(extern, number, True, address=different[0], note=f"at {different[0]:#x}")
+
+
+def _typed(spec: ObjectSpec, target: Target, extern: ExternSpec, number: int) -> Resolved:
+    found = target.find(extern.name, BtfKind.VAR)
+    if found is None:
+        if extern.weak:
+            return Resolved(extern, number, note=f"weak, and not in the BTF of {target.name}: 0")
+        raise ExternError(
+            f"the BTF of {target.name} has no variable {extern.name!r}",
+            hint="BTF holds only per-CPU variables; use a typeless extern (`extern const void …`) for others",
+        )
+    btf, type_id, module = found
+    variable = btf.type(type_id)
+    assert isinstance(variable, t.Var)
+    assert spec.btf is not None
+    if not types_compatible(spec.btf, extern.type_id, btf, variable.type_id):
+        raise _incompatible(f"variable {extern.name!r}", _decl(spec, extern), _declaration(btf, type_id), target.name)
+    place = module.name if module else target.name
+    return Resolved(extern, number, True, type_id, module, note=f"{place} [{type_id}]")
+
+
+def _kfunc(spec: ObjectSpec, target: Target, extern: ExternSpec, number: int) -> Resolved:
+    found = target.find(extern.essential_name, BtfKind.FUNC)
+    if found is None:
+        if extern.weak:
+            return Resolved(extern, number, note=f"weak, and not in {target.name}")
+        raise ExternError(
+            f"{target.name} has no kernel function {extern.essential_name!r} that BPF could call",
+            hint="it may need another kernel, a CONFIG_ or a module; declare it __weak and test it to do without",
+        )
+    btf, type_id, module = found
+    func, mine = btf.type(type_id), spec.btf.type(extern.type_id) if spec.btf else None
+    assert isinstance(func, t.Func)
+    assert isinstance(mine, t.Func)
+    assert spec.btf is not None
+    if not types_compatible(spec.btf, mine.type_id, btf, func.type_id):
+        if extern.weak:
+            return Resolved(extern, number, note=f"weak, and of another prototype in {target.name}")
+        raise _incompatible(
+            f"kernel function {extern.essential_name!r}", _decl(spec, extern), _declaration(btf, type_id), target.name
+        )
+    place = module.name if module else target.name
+    return Resolved(extern, number, True, type_id, module, note=f"{place} [{type_id}]")
+
+
+def _decl(spec: ObjectSpec, extern: ExternSpec) -> str:
+    assert spec.btf is not None
+    return _declaration(spec.btf, extern.var_id)
+
+
+def _declaration(btf: object, type_id: int) -> str:
+    from rawbpf.btf.decl import type_decl
+    from rawbpf.btf.parse import Btf
+
+    assert isinstance(btf, Btf)
+    return type_decl(btf, type_id)
+
+
+class _Mismatch(ExternError):
+    # shows both declarations, one below the other
+
+    def __init__(self, message: str, mine: str, theirs: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.mine = mine
+        self.theirs = theirs
+
+    def details(self) -> list[str]:
+        return [f"    object: {self.mine}", f"    kernel: {self.theirs}"]
+
+
+def _incompatible(what: str, mine: str, theirs: str, kernel: str) -> ExternError:
+    return _Mismatch(
+        f"{what} has another type in {kernel}: object `{mine}`, kernel `{theirs}`",
+        mine,
+        theirs,
+        "change the declaration; a flavor (NAME___v2) declares a second one beside it",
+    )

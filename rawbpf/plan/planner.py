@@ -1,0 +1,424 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`make_plan`: a spec and a kernel become a plan. It reads like the list of what a loader does, in libbpf's order."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from rawbpf.btf.core import CoreResolver
+from rawbpf.btf.ext import FUNC_INFO_SIZE, LINE_INFO_SIZE
+from rawbpf.errors import RelocationError, SpecError, where
+from rawbpf.objfile.insn import encode
+from rawbpf.objfile.sections import near_names
+from rawbpf.plan import steps as s
+from rawbpf.plan.attach_btf import find_attach_btf
+from rawbpf.plan.externs import resolve_externs
+from rawbpf.plan.handed_btf import handed_btf
+from rawbpf.plan.kconfig import kconfig_contents
+from rawbpf.plan.plan import Plan, PlannedVariable
+from rawbpf.plan.relocate import Linker
+from rawbpf.plan.struct_ops import prepare_struct_ops
+from rawbpf.uapi import AttachType, CoreReloKind, MapFlag, MapType, ProgType
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from rawbpf.objfile.spec import MapSpec, ObjectSpec, ProgramSpec
+    from rawbpf.plan.attach_btf import AttachBtf
+    from rawbpf.plan.externs import Resolved
+    from rawbpf.plan.relocate import Linked
+    from rawbpf.plan.struct_ops import Prepared
+    from rawbpf.plan.target import Target
+
+PIN_BY_NAME_DIR = "/sys/fs/bpf"
+BTF = "btf"
+
+NO_BTF_TYPES = frozenset(
+    {
+        MapType.PERF_EVENT_ARRAY,
+        MapType.CGROUP_ARRAY,
+        MapType.STACK_TRACE,
+        MapType.ARRAY_OF_MAPS,
+        MapType.HASH_OF_MAPS,
+        MapType.DEVMAP,
+        MapType.DEVMAP_HASH,
+        MapType.CPUMAP,
+        MapType.XSKMAP,
+        MapType.SOCKMAP,
+        MapType.SOCKHASH,
+        MapType.QUEUE,
+        MapType.STACK,
+        MapType.ARENA,
+    }
+)
+"""The types of maps for which the kernel refuses BTF of keys and values."""
+
+
+def make_plan(
+    spec: ObjectSpec,
+    target: Target,
+    *,
+    attach: bool = False,
+    pin_dir: str = "",
+    only: Collection[str] | None = None,
+    kconfig: str = "",
+) -> Plan:
+    """Work out what to ask of a kernel to load an object.
+
+    Args:
+        spec: the object.
+        target: the kernel.
+        attach: add the steps that attach what attaches by itself.
+        pin_dir: add the steps that pin everything below this directory of a bpffs.
+        only: load just the programs with these names; struct_ops of which one is missing are left out.
+        kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
+
+    Raises:
+        SpecError, ExternError, RelocationError, CoreRelocationError: the object does not fit the kernel.
+        NotSupportedError: the kernel lacks a struct_ops type.
+    """
+    with where(path=spec.path):
+        return _Planner(spec, target, only, kconfig).plan(attach, pin_dir)
+
+
+class _Planner:
+    def __init__(self, spec: ObjectSpec, target: Target, only: Collection[str] | None, kconfig: str) -> None:
+        self.spec = spec
+        self.target = target
+        self.only = None if only is None else set(only)
+        self.kconfig = kconfig
+        self.created: list[MapSpec] = []
+        self.struct_ops: list[Prepared] = []
+
+    def plan(self, attach: bool, pin_dir: str) -> Plan:
+        self._check()
+        self._choose_struct_ops()
+        programs = self._choose_programs()
+        externs = resolve_externs(self.spec, self.target)
+        linked = self._link(programs, externs)
+        steps: list[s.Step] = []
+        steps += self._btf_steps()
+        steps += self._map_steps()
+        for program in programs:
+            steps += self._program_steps(program, linked[program.name], externs)
+        steps += self._prog_array_steps(programs)
+        if attach:
+            steps += self._attach_steps()
+        if pin_dir:
+            steps += self._pin_steps(steps, pin_dir)
+        return Plan(
+            self.spec.name,
+            self.spec.path,
+            self.target.name,
+            tuple(steps),
+            tuple(self._variables()),
+            {f"prog:{name}": tuple(program.notes) for name, program in linked.items() if program.notes},
+            self.spec.little,
+        )
+
+    # -- choices
+
+    def _check(self) -> None:
+        btf = self.target.btf
+        if btf is not None and btf.little != self.spec.little:
+            mine, theirs = ("little" if little else "big" for little in (self.spec.little, btf.little))
+            raise SpecError(
+                f"the object is {mine}-endian, {self.target.name} is {theirs}-endian",
+                hint=f"compile with -target bpf{'eb' if theirs == 'big' else 'el'}",
+            )
+        for name in sorted(self.only or ()):
+            if name not in self.spec.programs:
+                raise self.spec.no_such("program", name, list(self.spec.programs))
+
+    def _choose_struct_ops(self) -> None:
+        for ops in self.spec.struct_ops.values():
+            map_ = self.spec.maps[ops.name]
+            missing = self.only is not None and not self.only.issuperset(ops.functions.values())
+            map_.autocreate = map_.autocreate and ops.autocreate
+            wanted = map_.autocreate and not missing
+            needed = self.only is not None and not self.only.isdisjoint(ops.functions.values())
+            if wanted or needed:
+                self.struct_ops.append(prepare_struct_ops(self.spec, ops, self.target))
+
+    def _choose_programs(self) -> list[ProgramSpec]:
+        # a struct_ops program is loaded if a struct that is created uses it, whatever else was said (as in libbpf)
+        used = {name for ops in self.struct_ops for name in ops.functions.values()}
+        referred = {name for ops in self.spec.struct_ops.values() for name in ops.functions.values()}
+        chosen = []
+        for program in self.spec.programs.values():
+            if self.only is not None:
+                wanted = program.name in self.only
+            elif program.name in referred:
+                wanted = program.name in used
+            else:
+                wanted = program.autoload
+            if wanted:
+                chosen.append(program)
+        return chosen
+
+    # -- instructions
+
+    def _link(self, programs: list[ProgramSpec], externs: dict[str, Resolved]) -> dict[str, Linked]:
+        names = {program.name for program in programs}
+        linker = Linker(self.spec, self._resolver(), externs, self._fd_array(externs), names)
+        linked = {}
+        for program in programs:
+            with where(symbol=program.name):
+                linked[program.name] = linker.link(program)
+        return linked
+
+    def _resolver(self) -> CoreResolver | None:
+        spec, target = self.spec, self.target
+        if spec.btf is None or spec.btf_ext is None or not spec.btf_ext.core_relo_sections():
+            return None
+        if target.core_btf is not None:
+            return CoreResolver(spec.btf, target.core_btf)
+        if target.btf is None and self._needs_kernel_types():
+            raise RelocationError(
+                f"the object has CO-RE relocations, and {target.name} has no BTF",
+                hint="the kernel needs CONFIG_DEBUG_INFO_BTF; or name a file with its BTF (--btf FILE)",
+            )
+        return CoreResolver(spec.btf, target.btf, lambda: [module.btf for module in target.modules])
+
+    def _needs_kernel_types(self) -> bool:
+        ext = self.spec.btf_ext
+        assert ext is not None
+        return any(
+            relo.kind != CoreReloKind.TYPE_ID_LOCAL
+            for section in ext.core_relo_sections()
+            for relo in ext.core_relos(section)
+        )
+
+    def _fd_array(self, externs: dict[str, Resolved]) -> list[str]:
+        # index 0 means vmlinux and is never looked up
+        handles = [""]
+        for extern in externs.values():
+            if extern.module and extern.extern.kind == "kfunc" and extern.module.handle not in handles:
+                handles.append(extern.module.handle)
+        return handles
+
+    # -- steps
+
+    def _btf_steps(self) -> Iterator[s.Step]:
+        if self.spec.btf is not None:
+            yield s.LoadBtf(BTF, handed_btf(self.spec), "types of maps, functions and variables, and the source lines")
+
+    def _map_steps(self) -> Iterator[s.Step]:
+        prepared = {ops.spec.name: ops for ops in self.struct_ops}
+        waiting: list[MapSpec] = []
+        for map_ in self.spec.maps.values():
+            if not map_.autocreate or (map_.kind == "struct_ops" and not self._complete(prepared.get(map_.name))):
+                continue
+            with where(symbol=map_.name):
+                yield from self._create_map(map_, prepared.get(map_.name))
+            self.created.append(map_)
+            waiting.append(map_)
+            names = {created.name for created in self.created}
+            for outer in [outer for outer in waiting if set(outer.slots.values()) <= names]:
+                waiting.remove(outer)
+                yield from self._slot_steps(outer)
+
+    def _complete(self, ops: Prepared | None) -> bool:
+        return ops is not None and (self.only is None or self.only.issuperset(ops.functions.values()))
+
+    def _create_map(self, map_: MapSpec, ops: Prepared | None) -> Iterator[s.Step]:
+        handle, inner = f"map:{map_.name}", ""
+        if map_.inner is not None:
+            inner = f"map:{map_.inner.name}"
+            yield self._map(map_.inner, inner, "template of the maps in " + map_.name)
+        step = self._map(map_, handle, _map_reason(map_))
+        if ops is not None:
+            module = ops.module
+            step = step._replace(
+                value_size=len(ops.value),
+                btf_vmlinux_value_type_id=ops.value_type_id,
+                value_type_btf=module.handle if module else "",
+                map_flags=step.map_flags | (MapFlag.VTYPE_BTF_OBJ_FD if module else 0),
+                btf_key_type_id=0,
+                btf_value_type_id=0,
+                reason=f"struct {ops.spec.type_name}, which {module.name if module else self.target.name} calls",
+            )
+        yield step._replace(inner_map=inner)
+        if inner:
+            yield s.Close(inner, "the template is not needed any more")
+        if map_.kind in ("data", "rodata", "bss", "kconfig"):
+            yield from self._contents(map_, handle)
+
+    def _map(self, map_: MapSpec, handle: str, reason: str) -> s.CreateMap:
+        max_entries = map_.max_entries
+        if map_.map_type == MapType.PERF_EVENT_ARRAY and not max_entries:
+            max_entries = self.target.cpus
+        with_btf = self.spec.btf is not None and map_.map_type not in NO_BTF_TYPES
+        return s.CreateMap(
+            handle,
+            map_.kernel_name,
+            int(map_.map_type),
+            map_.key_size,
+            map_.value_size,
+            max_entries,
+            int(map_.map_flags),
+            map_.map_extra,
+            map_.numa_node,
+            btf=BTF if with_btf else "",
+            btf_key_type_id=map_.btf_key_type_id if with_btf else 0,
+            btf_value_type_id=map_.btf_value_type_id if with_btf else 0,
+            pin_path=f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else "",
+            kind=map_.kind,
+            reason=reason,
+        )
+
+    def _contents(self, map_: MapSpec, handle: str) -> Iterator[s.Step]:
+        if map_.kind == "kconfig":
+            data = kconfig_contents(self.spec, self.target, self.kconfig)
+        else:
+            data = bytes(map_.contents or b"")
+        yield s.UpdateMap(handle, bytes(4), data, reason=f"initial contents of {map_.name}")
+        if map_.kind in ("rodata", "kconfig"):
+            yield s.FreezeMap(handle, "constants: the verifier may rely on their values")
+
+    def _slot_steps(self, outer: MapSpec) -> Iterator[s.Step]:
+        if outer.map_type == MapType.PROG_ARRAY:
+            return
+        for index, name in sorted(outer.slots.items()):
+            yield s.UpdateMap(
+                f"map:{outer.name}",
+                self._u32(index),
+                bytes(4),
+                (s.Slot(0, f"map:{name}"),),
+                reason=f"{outer.name}[{index}] = &{name}",
+            )
+
+    def _prog_array_steps(self, programs: list[ProgramSpec]) -> Iterator[s.Step]:
+        loaded = {program.name for program in programs}
+        for map_ in self.created:
+            if map_.map_type == MapType.PROG_ARRAY:
+                for index, name in sorted(map_.slots.items()):
+                    if name in loaded:
+                        value = s.Slot(0, f"prog:{name}")
+                        reason = f"{map_.name}[{index}] = &{name}"
+                        yield s.UpdateMap(f"map:{map_.name}", self._u32(index), bytes(4), (value,), reason=reason)
+
+    def _u32(self, value: int) -> bytes:
+        return value.to_bytes(4, "little" if self.spec.little else "big")
+
+    def _program_steps(self, program: ProgramSpec, linked: Linked, externs: dict[str, Resolved]) -> Iterator[s.Step]:
+        with where(symbol=program.name, section=program.section):
+            if program.prog_type == ProgType.UNSPEC:
+                near = near_names(program.sec_name)
+                raise SpecError(
+                    f'SEC("{program.sec_name}") is no known program section',
+                    hint=f"near ones: {', '.join(near)}" if near else None,
+                )
+            attach_type, attach_btf = self._attach_target(program)
+            funcs, lines = self._infos(linked)
+            yield s.LoadProgram(
+                f"prog:{program.name}",
+                program.name,
+                program.sec_name,
+                int(program.prog_type),
+                attach_type,
+                encode(linked.insns, little=self.spec.little),
+                tuple(linked.slots),
+                self.spec.license,
+                int(program.flags),
+                self.spec.kern_version or self.target.version,
+                attach_btf_id=attach_btf.type_id,
+                attach_btf=attach_btf.module.handle if attach_btf.module else "",
+                fd_array=tuple(self._fd_array(externs)[1:] and self._fd_array(externs)),
+                auto_attach=program.definition.attach if program.definition and program.autoattach else "",
+                target=program.target,
+                reason=_program_reason(program, linked),
+                btf=BTF if self.spec.btf is not None else "",
+                func_info=funcs,
+                func_info_rec_size=FUNC_INFO_SIZE if funcs else 0,
+                line_info=lines,
+                line_info_rec_size=LINE_INFO_SIZE if lines else 0,
+            )
+        for map_ in self.created:
+            if map_.kind == "rodata":
+                yield s.BindMap(f"prog:{program.name}", f"map:{map_.name}", "tools find the constants by it")
+
+    def _attach_target(self, program: ProgramSpec) -> tuple[int, AttachBtf]:
+        if program.prog_type != ProgType.STRUCT_OPS:
+            return int(program.attach_type), find_attach_btf(program, self.target)
+        from rawbpf.plan.attach_btf import AttachBtf
+
+        uses = [ops for ops in self.struct_ops if program.name in ops.members]
+        if not uses:
+            raise SpecError(
+                "the struct_ops program is in no struct",
+                hint=f'SEC(".struct_ops.link") struct … NAME = {{ .member = (void *){program.name} }};',
+            )
+        first = uses[0]
+        for other in uses[1:]:
+            if (other.type_id, other.members[program.name]) != (first.type_id, first.members[program.name]):
+                raise SpecError("the struct_ops program is used for two different members; it can serve only one")
+        return first.members[program.name], AttachBtf(first.type_id, first.module)
+
+    def _infos(self, linked: Linked) -> tuple[bytes, bytes]:
+        order = "<" if self.spec.little else ">"
+        func_info = struct.Struct(order + "II").pack
+        line_info = struct.Struct(order + "IIII").pack
+        funcs, lines = b"", b""
+        known = [function.func_info is not None for function, _base in linked.functions]
+        if known[0]:
+            if not all(known):
+                missing = linked.functions[known.index(False)][0]
+                raise SpecError(f"BTF has no func_info of the subprogram {missing.name!r}", hint="compile with -g")
+            funcs = b"".join(func_info(base, f.func_info.type_id) for f, base in linked.functions if f.func_info)
+        if any(insn.line for insn in linked.functions[0][0].insns):
+            lines = b"".join(
+                line_info(slot, *insn.line[1:]) for slot, insn in enumerate(linked.insns) if insn.line is not None
+            )
+        return funcs, lines
+
+    def _attach_steps(self) -> Iterator[s.Step]:
+        for ops in self.struct_ops:
+            if not self._complete(ops) or not self.spec.maps[ops.spec.name].autocreate:
+                continue
+            name = ops.spec.name
+            functions = sorted(ops.functions.items())
+            slots = tuple(s.Slot(offset, f"prog:{program}", 8) for offset, program in functions)
+            yield s.SetStructOps(
+                f"map:{name}",
+                name,
+                ops.spec.type_name,
+                ops.value,
+                slots,
+                ops.spec.link,
+                "the programs become the functions of the struct" + ("" if ops.spec.link else ", and it is registered"),
+            )
+            if ops.spec.link:
+                yield s.CreateLink(
+                    f"link:{name}",
+                    f"map:{name}",
+                    int(AttachType.STRUCT_OPS),
+                    reason="registers it while the link lives",
+                )
+
+    def _pin_steps(self, steps: list[s.Step], pin_dir: str) -> Iterator[s.Step]:
+        folders = {s.CreateMap: "maps", s.LoadProgram: "programs", s.CreateLink: "links"}
+        closed = {step.handle for step in steps if isinstance(step, s.Close)}
+        for step in steps:
+            if isinstance(step, s.CreateMap | s.LoadProgram | s.CreateLink) and step.handle not in closed:
+                name = step.handle.partition(":")[2].replace(".", "_")
+                yield s.Pin(step.handle, f"{pin_dir.rstrip('/')}/{folders[type(step)]}/{name}", "outlives the process")
+
+    def _variables(self) -> Iterator[PlannedVariable]:
+        created = {map_.name for map_ in self.created}
+        for variable in self.spec.variables.values():
+            if variable.map in created:
+                handle = f"map:{variable.map}"
+                yield PlannedVariable(variable.name, handle, variable.offset, variable.size, variable.type_id)
+
+
+def _map_reason(map_: MapSpec) -> str:
+    words = {"map": f"map {map_.name} of {map_.section}", "bss": "variables that start as zero", "data": "variables"}
+    words |= {"rodata": "constants", "kconfig": "values of the kernel's configuration"}
+    return words.get(map_.kind, "")
+
+
+def _program_reason(program: ProgramSpec, linked: Linked) -> str:
+    others = [function.name for function, _base in linked.functions[1:]]
+    return f'SEC("{program.section}")' + (f", with subprograms {', '.join(others)}" if others else "")

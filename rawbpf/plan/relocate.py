@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Instructions in their final form: CO-RE fixes applied, subprograms appended, maps, data and externs put in.
+
+The order is libbpf's: CO-RE once for each function; then, for each program, the subprograms that it calls are copied
+behind it, depth first, at their first call; then the references to maps and externs of the whole.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+from rawbpf.btf.ext import CORE_KIND_NAMES
+from rawbpf.errors import ElfError, RelocationError, SpecError, where
+from rawbpf.objfile import insn as i
+from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
+from rawbpf.objfile.externs import KCONFIG, kconfig_layout
+from rawbpf.plan.plan import Note
+from rawbpf.plan.steps import Slot
+from rawbpf.uapi import PseudoCall, PseudoSrc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawbpf.btf.core import CoreFix, CoreResolver
+    from rawbpf.errors import SourceLine
+    from rawbpf.objfile.insn import Insn
+    from rawbpf.objfile.spec import FunctionSpec, MapSpec, ObjectSpec, ProgramSpec
+    from rawbpf.plan.externs import Resolved
+
+POISON_CORE = 0xBAD2310
+POISON_MAP = 2001000000
+POISON_KFUNC = 2002000000
+"""Calls of helpers with these numbers are what is left of a reference to something that is not there; the verifier's
+"invalid func unknown#N" then names the place, if it is reached. The numbers are libbpf's: people search for them."""
+
+_SIZES = {1: i.B, 2: i.H, 4: i.W, 8: i.DW}
+_BYTES = {size: count for count, size in _SIZES.items()}
+
+
+class Linked(NamedTuple):
+    """A program with its subprograms behind it.
+
+    Attributes:
+        insns: all slots. slots: where file descriptors are missing.
+        functions: the functions in it, with the slot at which each begins.
+        notes: what was done to which instruction.
+    """
+
+    insns: list[Insn]
+    slots: list[Slot]
+    functions: list[tuple[FunctionSpec, int]]
+    notes: list[Note]
+
+
+class Linker:
+    """Links the programs of one object for one kernel.
+
+    Args:
+        spec: the object.
+        resolver: answers CO-RE relocations; None when the object has none.
+        externs: the externs, resolved.
+        fd_array: the modules' handles, as kfunc calls number them.
+        loaded: the names of the programs that will be loaded; CO-RE is not asked for the others.
+    """
+
+    def __init__(
+        self,
+        spec: ObjectSpec,
+        resolver: CoreResolver | None,
+        externs: dict[str, Resolved],
+        fd_array: list[str],
+        loaded: set[str],
+    ) -> None:
+        self._spec = spec
+        self._externs = externs
+        self._fd_array = fd_array
+        text = spec.elf.find(".text")
+        self._text_index = text.idx if text else -1
+        functions = [*spec.functions.values(), *(p for p in spec.programs.values() if p.name in loaded)]
+        self._by_section: dict[str, list[FunctionSpec]] = {}
+        for function in sorted(functions, key=lambda f: f.start):
+            self._by_section.setdefault(function.section, []).append(function)
+        self._bodies = {f.name: [insn.copy() for insn in f.insns] for f in functions}
+        self._kconfig, _size = kconfig_layout([e for e in spec.externs.values() if e.kind == "kconfig"])
+        self._maps = {(m.section_index, m.offset): m for m in spec.maps.values() if m.kind == "map"}
+        self._data = {m.section_index: m for m in spec.maps.values() if m.contents is not None}
+        self._map_numbers = {name: number for number, name in enumerate(spec.maps)}
+        if resolver is not None:
+            self._apply_core(resolver)
+        self._calls = {name: _call_slots(body, self._text_index) for name, body in self._bodies.items()}
+
+    # -- CO-RE
+
+    def _apply_core(self, resolver: CoreResolver) -> None:
+        ext = self._spec.btf_ext
+        assert ext is not None
+        for section in ext.core_relo_sections():
+            functions = self._by_section.get(section, [])
+            starts = [function.start for function in functions]
+            for relo in ext.core_relos(section):
+                slot, rest = divmod(relo.insn_off, i.INSN_SIZE)
+                place = bisect_right(starts, slot) - 1
+                function = functions[place] if place >= 0 else None
+                if rest:
+                    raise ElfError(f"a CO-RE relocation at byte {relo.insn_off} is at no instruction", section=section)
+                if function is None or slot - function.start >= len(function.insns):
+                    continue  # of a program that is not loaded, or a weak function that another one replaced
+                slot -= function.start
+                body = self._bodies[function.name]
+                with where(symbol=function.name, insn=slot, source=self.source(body, slot)):
+                    apply_fix(body, slot, resolver.resolve(relo))
+
+    def source(self, insns: list[Insn], slot: int) -> SourceLine | None:
+        """The line of C that an instruction came from."""
+        btf = self._spec.btf
+        while slot >= 0 and btf is not None:
+            line = insns[slot].line
+            if line is not None:
+                return line.source(btf)
+            slot -= 1
+        return None
+
+    # -- subprograms
+
+    def link(self, program: ProgramSpec) -> Linked:
+        """The program with all that it calls. Raises `RelocationError` for a reference to what the object has not."""
+        out = [insn.copy() for insn in self._bodies[program.name]]
+        functions: list[tuple[FunctionSpec, int]] = [(program, 0)]
+        positions: dict[str, int] = {}
+        stack: list[tuple[FunctionSpec, int, Iterator[int]]] = [(program, 0, iter(self._calls[program.name]))]
+        while stack:
+            caller, base, slots = stack[-1]
+            for slot in slots:
+                insn = out[base + slot]
+                with where(symbol=caller.name, insn=slot, source=self.source(out, base + slot)):
+                    callee = self._callee(caller, slot, insn)
+                known = callee.name in positions
+                if not known:
+                    positions[callee.name] = len(out)
+                    functions.append((callee, len(out)))
+                    out += [body_insn.copy() for body_insn in self._bodies[callee.name]]
+                insn.imm = positions[callee.name] - (base + slot) - 1
+                if insn.code == i.LD_IMM64:
+                    insn.src = PseudoSrc.FUNC
+                insn.note = f"{'address of' if insn.code == i.LD_IMM64 else 'call of'} subprogram {callee.name}"
+                if not known:
+                    stack.append((callee, positions[callee.name], iter(self._calls[callee.name])))
+                    break
+            else:
+                stack.pop()
+        slots_ = self._references(out)
+        return Linked(out, slots_, functions, self._notes(out))
+
+    def _callee(self, caller: FunctionSpec, slot: int, insn: Insn) -> FunctionSpec:
+        relo = insn.relo
+        if relo is None:
+            target = caller.start + slot + insn.imm + 1
+            section = caller.section_index
+        elif insn.code == i.LD_IMM64:
+            target = (relo.symbol.value + insn.imm) // i.INSN_SIZE
+            section = relo.symbol.shndx
+        else:
+            target = relo.symbol.value // i.INSN_SIZE + insn.imm + 1
+            section = relo.symbol.shndx
+        if section != self._text_index:
+            name = relo.symbol.name if relo else f"instruction {target}"
+            raise RelocationError(
+                f"a call of {name!r} in section {self._spec.elf.section_name(section)}: subprograms must be in .text",
+                hint="remove SEC() from the function that is called, or call it by a tail call",
+            )
+        functions = self._by_section.get(".text", [])
+        place = bisect_right([function.start for function in functions], target) - 1
+        if place < 0 or target - functions[place].start >= len(functions[place].insns):
+            raise RelocationError(f"a call goes to slot {target} of .text, where no function is")
+        return functions[place]
+
+    # -- maps, data, externs
+
+    def _references(self, insns: list[Insn]) -> list[Slot]:
+        slots: list[Slot] = []
+        for slot, insn in enumerate(insns):
+            relo = insn.relo
+            if relo is None or insn.src == PseudoSrc.FUNC or _is_subprogram(relo.symbol, self._text_index):
+                continue
+            with where(insn=slot, source=self.source(insns, slot)):
+                if insn.code == i.LD_IMM64:
+                    self._load(insns, slot, relo.symbol, slots)
+                elif insn.code == i.CALL_IMM and relo.symbol.extern:
+                    self._kfunc(insn, slot, relo.symbol, slots)
+                elif insn.code != i.CALL_IMM:
+                    raise RelocationError(
+                        f"a relocation against {relo.symbol.name!r} at an instruction that is neither call nor ld_imm64"
+                    )
+        return slots
+
+    def _load(self, insns: list[Insn], slot: int, symbol: Symbol, slots: list[Slot]) -> None:
+        if slot + 1 >= len(insns):
+            raise RelocationError("an ld_imm64 lacks its second half")
+        first, second = insns[slot], insns[slot + 1]
+        if symbol.extern:
+            self._load_extern(first, second, slot, symbol, slots)
+            return
+        map_ = self._maps.get((symbol.shndx, symbol.value))
+        if map_ is not None:
+            self._load_map(insns, slot, map_, PseudoSrc.MAP_FD, slots)
+            return
+        map_ = self._data.get(symbol.shndx)
+        if map_ is None:
+            raise RelocationError(
+                f"{symbol.name!r} in section {self._spec.elf.section_name(symbol.shndx)} is neither map nor variable",
+                hint="a variable without initial value and without `static` or `= 0` may be a common symbol",
+            )
+        # the offset is in both halves: that of the symbol in its value, that inside of it in the instruction
+        second.imm = i.s32(first.imm + symbol.value)
+        self._load_map(insns, slot, map_, PseudoSrc.MAP_VALUE, slots)
+
+    def _load_map(self, insns: list[Insn], slot: int, map_: MapSpec, src: PseudoSrc, slots: list[Slot]) -> None:
+        first = insns[slot]
+        if not map_.autocreate:
+            for insn in insns[slot : slot + 2]:
+                poison(insn, POISON_MAP + self._map_numbers[map_.name])
+            first.note = f"poisoned: map {map_.name} is not created"
+            return
+        first.src, first.imm = src, 0
+        slots.append(Slot(slot * i.INSN_SIZE + 4, f"map:{map_.name}"))
+        inside = f" + {insns[slot + 1].imm}" if src == PseudoSrc.MAP_VALUE else ""
+        first.note = f"map {map_.name}{inside}"
+
+    def _load_extern(self, first: Insn, second: Insn, slot: int, symbol: Symbol, slots: list[Slot]) -> None:
+        if symbol.name in self._kconfig:
+            first.src, first.imm = PseudoSrc.MAP_VALUE, 0
+            second.imm = self._kconfig[symbol.name]
+            slots.append(Slot(slot * i.INSN_SIZE + 4, f"map:{KCONFIG}"))
+            first.note = f"kconfig {symbol.name}"
+            return
+        extern = self._extern(symbol)
+        if extern.found and extern.btf_id:
+            first.src, first.imm, second.imm = PseudoSrc.BTF_ID, extern.btf_id, 0
+            if extern.module:
+                slots.append(Slot((slot + 1) * i.INSN_SIZE + 4, extern.module.handle))
+        else:
+            i.set_imm64(first, second, extern.address)
+        first.note = f"{extern.extern.kind} {symbol.name}: {extern.note}"
+
+    def _kfunc(self, insn: Insn, slot: int, symbol: Symbol, slots: list[Slot]) -> None:
+        extern = self._extern(symbol)
+        if not extern.found:
+            poison(insn, POISON_KFUNC + extern.number)
+        else:
+            insn.src, insn.imm = PseudoCall.KFUNC_CALL, extern.btf_id
+            insn.off = self._fd_array.index(extern.module.handle) if extern.module else 0
+        insn.note = f"{'' if extern.found else 'poisoned: '}kfunc {symbol.name}: {extern.note}"
+
+    def _extern(self, symbol: Symbol) -> Resolved:
+        try:
+            return self._externs[symbol.name]
+        except KeyError:
+            raise SpecError(f"{symbol.name!r} is not declared as extern in BTF", symbol=symbol.name) from None
+
+    def _notes(self, insns: list[Insn]) -> list[Note]:
+        return [
+            Note(slot, insn.note, self.source(insns, slot)) for slot, insn in enumerate(insns) if insn.note is not None
+        ]
+
+
+def _is_subprogram(symbol: Symbol, text_index: int) -> bool:
+    # a static function is named by its section, a global one by itself
+    local = symbol.bind == STB_LOCAL and symbol.type == STT_SECTION
+    return symbol.shndx == text_index and (local or symbol.type == STT_FUNC)
+
+
+def _call_slots(insns: list[Insn], text_index: int) -> list[int]:
+    # the slots that call a subprogram or take its address
+    found = []
+    for slot, insn in enumerate(insns):
+        if insn.code == i.CALL_IMM:
+            if insn.src == PseudoCall.CALL and not (insn.relo and insn.relo.symbol.extern):
+                found.append(slot)
+        elif insn.code == i.LD_IMM64 and insn.relo and _is_subprogram(insn.relo.symbol, text_index):
+            found.append(slot)
+    return found
+
+
+def poison(insn: Insn, number: int) -> None:
+    """Make an instruction one that the verifier refuses if it is reached: a call of a helper that does not exist."""
+    insn.code, insn.dst, insn.src, insn.off, insn.imm = i.CALL_IMM, 0, 0, 0, number
+
+
+def apply_fix(insns: list[Insn], slot: int, fix: CoreFix) -> None:
+    """Write a CO-RE fix into the instruction at `slot`.
+
+    Raises:
+        RelocationError: the instruction holds another value than the object's types say, or cannot hold one.
+    """
+    insn = insns[slot]
+    name = CORE_KIND_NAMES.get(fix.kind, str(fix.kind))  # type: ignore[call-overload]
+    where_to = f" ({fix.target})" if fix.target else ""
+    memory = insn.is_memory_access
+    if fix.poison or (memory and not fix.resizable):
+        if insn.is_ld_imm64 and slot + 1 < len(insns):
+            poison(insns[slot + 1], POISON_CORE)
+        poison(insn, POISON_CORE)
+        why = "no such thing in the kernel" if fix.poison else "the kernel's field has another size or signedness"
+        insn.note = f"poisoned: CO-RE {name} {fix.access}: {why}{where_to}"
+        return
+    if memory:
+        _fix_memory(insn, fix)
+    elif insn.is_ld_imm64 and slot + 1 < len(insns):
+        if fix.validate and i.imm64(insn, insns[slot + 1]) != fix.old:
+            raise _unexpected(fix, i.imm64(insn, insns[slot + 1]))
+        i.set_imm64(insn, insns[slot + 1], fix.new)
+    elif insn.code & i.CLASS_MASK in (i.ALU, i.ALU64) and not insn.code & i.X:
+        if fix.validate and insn.imm & 0xFFFFFFFFFFFFFFFF != fix.old:
+            raise _unexpected(fix, insn.imm)
+        insn.imm = i.s32(fix.new)
+    else:
+        raise RelocationError(f"CO-RE {name} {fix.access}: an instruction with opcode {insn.code:#x} cannot hold it")
+    insn.note = f"CO-RE {name} {fix.access}: {fix.old} -> {fix.new}{where_to}"
+
+
+def _fix_memory(insn: Insn, fix: CoreFix) -> None:
+    if fix.validate and insn.off != fix.old:
+        raise _unexpected(fix, insn.off)
+    if fix.new > 0x7FFF:
+        raise RelocationError(f"{fix.access}: offset {fix.new} does not fit into the instruction (32767 at most)")
+    insn.off = fix.new
+    if fix.old_size != fix.new_size:
+        if _BYTES[insn.code & i.SIZE_MASK] != fix.old_size or fix.new_size not in _SIZES:
+            raise RelocationError(
+                f"{fix.access}: a load of {_BYTES[insn.code & i.SIZE_MASK]} bytes cannot be made one of {fix.new_size}"
+            )
+        insn.code = insn.code & ~i.SIZE_MASK | _SIZES[fix.new_size]
+
+
+def _unexpected(fix: CoreFix, found: int) -> RelocationError:
+    return RelocationError(
+        f"CO-RE {fix.access}: the instruction holds {found}, the object's own types say {fix.old}",
+        hint="BTF and code of the object do not belong together: compile it again",
+    )

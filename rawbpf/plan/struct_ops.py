@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""struct_ops: a struct of the object becomes the value of a map whose type the kernel has.
+
+For a struct ``X`` the kernel's BTF has ``bpf_struct_ops_X``, the value of the map: some fields of the kernel's own and,
+at a cache line's distance, an ``X``. Members are matched by name; functions become programs (kernel commit
+27ae7997a661, "bpf: Introduce BPF_MAP_TYPE_STRUCT_OPS", in v5.6; links: 68b04864ca42, in v6.4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from rawbpf.btf import types as t
+from rawbpf.btf.decl import type_decl
+from rawbpf.btf.match import essential_name
+from rawbpf.errors import ENOTSUPP, NotSupportedError, SpecError, where
+from rawbpf.uapi import BtfKind
+
+if TYPE_CHECKING:
+    from rawbpf.btf.parse import Btf
+    from rawbpf.objfile.spec import ObjectSpec, StructOpsSpec
+    from rawbpf.plan.target import Module, Target
+
+VALUE_PREFIX = "bpf_struct_ops_"
+
+KNOWN_IN = {
+    "tcp_congestion_ops": "Linux 5.6 and newer have it (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)",
+    "hid_bpf_ops": "Linux 6.11 and newer have it (CONFIG_HID_BPF)",
+    "sched_ext_ops": "Linux 6.12 and newer have it (CONFIG_SCHED_CLASS_EXT)",
+    "Qdisc_ops": "Linux 6.16 and newer have it (CONFIG_NET_SCH_BPF)",
+    "mptcp_sched_ops": (
+        "no mainline kernel up to 7.3 has it: the MPTCP development tree has, and this project's test kernel. Try it "
+        "there, from a checkout: tools/vm -- .venv/bin/python -m rawbpf load {path}"
+    ),
+    "mptcp_pm_ops": "no mainline kernel up to 7.3 has it; the MPTCP development tree has",
+}
+"""Which kernels have a struct_ops type: the way out when this one has not."""
+
+
+class Prepared(NamedTuple):
+    """A struct_ops map for one kernel.
+
+    Attributes:
+        value_type_id: of ``bpf_struct_ops_X``. type_id: of ``X``.
+        value: the map's value, function pointers 0.
+        functions: byte offset in the value → name of the program.
+        members: name of the program → index of its member in the kernel's ``X``.
+        module: whose BTF it is, None for vmlinux.
+        skipped: programs whose members the kernel does not have.
+    """
+
+    spec: StructOpsSpec
+    value_type_id: int
+    type_id: int
+    value: bytes
+    functions: dict[int, str]
+    members: dict[str, int]
+    module: Module | None
+    skipped: list[str]
+
+
+def prepare_struct_ops(spec: ObjectSpec, ops: StructOpsSpec, target: Target) -> Prepared:
+    """Fit a struct to the kernel's type.
+
+    Raises:
+        NotSupportedError: the kernel has no such struct_ops type.
+        SpecError: a member of it is not as the kernel has it: its kind or size differs, or it is set and not there.
+    """
+    with where(symbol=ops.name, section=ops.section):
+        name = essential_name(ops.type_name)
+        found = target.find(VALUE_PREFIX + name, BtfKind.STRUCT)
+        if found is None:
+            raise _no_type(name, target, spec.path)
+        btf, value_type_id, module = found
+        type_id = btf.find(name, BtfKind.STRUCT)
+        value_type = btf.type(value_type_id)
+        assert isinstance(value_type, t.Struct)
+        inner = next((m for m in value_type.members if m.type_id == type_id), None)
+        if type_id is None or inner is None:
+            raise SpecError(f"BTF of {target.name}: struct {value_type.name} holds no struct {name}")
+        fit = _Fit(spec, ops, btf, type_id, inner.bit_offset // 8, bytearray(value_type.size), target.name)
+        fit.run()
+        return Prepared(ops, value_type_id, type_id, bytes(fit.value), fit.functions, fit.members, module, fit.skipped)
+
+
+def _no_type(name: str, target: Target, path: str) -> NotSupportedError:
+    known = KNOWN_IN.get(name, "it may need another kernel, a CONFIG_ or a module")
+    return NotSupportedError(
+        f"struct_ops type {name}",
+        message=f"{target.name} has no struct_ops type {name}",
+        errno=ENOTSUPP,
+        hint=known.format(path=path or "OBJ"),
+    )
+
+
+class _Fit:
+    # one struct against the kernel's
+
+    def __init__(
+        self, spec: ObjectSpec, ops: StructOpsSpec, btf: Btf, type_id: int, begin: int, value: bytearray, kernel: str
+    ) -> None:
+        assert spec.btf is not None
+        self.local, self.btf, self.ops, self.kernel = spec.btf, btf, ops, kernel
+        mine, theirs = spec.btf.type(ops.type_id), btf.type(type_id)
+        assert isinstance(mine, t.Struct)
+        assert isinstance(theirs, t.Struct)
+        self.mine, self.theirs = mine, theirs
+        self.begin = begin
+        self.value = value
+        self.functions: dict[int, str] = {}
+        self.members: dict[str, int] = {}
+        self.skipped: list[str] = []
+
+    def run(self) -> None:
+        there = {member.name: number for number, member in enumerate(self.theirs.members)}
+        for member in self.mine.members:
+            offset = member.bit_offset // 8
+            data = bytes(self.ops.data[offset : offset + self.local.size_of(member.type_id)])
+            if member.name in there:
+                self._member(member, there[member.name], offset, data)
+            elif any(data):
+                raise self._missing(f"member {member.name!r} is set")
+            elif offset in self.ops.functions:
+                # set, but the kernel never calls it: the program is left out, as libbpf does
+                self.skipped.append(self.ops.functions[offset])
+
+    def _member(self, mine: t.Member, number: int, offset: int, data: bytes) -> None:
+        theirs = self.theirs.members[number]
+        if mine.bitfield_size or theirs.bitfield_size:
+            raise SpecError(f"member {mine.name!r} is a bitfield, which struct_ops cannot set")
+        one = self.local.type(self.local.resolve(mine.type_id))
+        other = self.btf.type(self.btf.resolve(theirs.type_id))
+        if one.kind != other.kind:
+            raise self._different(mine, theirs)
+        place = self.begin + theirs.bit_offset // 8
+        if isinstance(one, t.Ptr) and isinstance(other, t.Ptr):
+            if offset not in self.ops.functions:
+                return
+            if not isinstance(self.btf.type(self.btf.resolve(other.type_id)), t.FuncProto):
+                raise self._different(mine, theirs)
+            name = self.ops.functions[offset]
+            self.functions[place] = name
+            self.members[name] = number
+            return
+        if self.local.size_of(mine.type_id) != self.btf.size_of(theirs.type_id):
+            raise self._different(mine, theirs)
+        self.value[place : place + len(data)] = data
+
+    def _missing(self, what: str) -> SpecError:
+        names = ", ".join(member.name for member in self.theirs.members if member.name)
+        return SpecError(
+            f"{what}, and struct {self.theirs.name} of {self.kernel} has no such member",
+            hint=f"the kernel's members are: {names}",
+        )
+
+    def _different(self, mine: t.Member, theirs: t.Member) -> SpecError:
+        return SpecError(
+            f"member {mine.name!r} of struct {self.theirs.name} is `{type_decl(self.local, mine.type_id, mine.name)}`"
+            f" in the object and `{type_decl(self.btf, theirs.type_id, theirs.name)}` in {self.kernel}",
+            hint="declare the struct as this kernel has it: rawbpf btf dump --type " + self.theirs.name,
+        )
