@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What `load` and `plan` have in common: the options that shape a plan, and the plan as JSON."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from rawbpf.errors import SpecError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rawbpf.objfile.spec import ObjectSpec
+    from rawbpf.plan.plan import Plan
+    from rawbpf.plan.steps import CreateMap, LoadProgram
+
+PIN_ROOT = "/sys/fs/bpf/rawbpf"
+
+
+def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """The object, and the options that shape a plan."""
+    parser.add_argument("object", metavar="OBJ", help="the object file (.o) made by clang -g -O2 -target bpf")
+    parser.add_argument("--no-attach", action="store_true", help="load only; attach nothing")
+    pins = parser.add_mutually_exclusive_group()
+    pins.add_argument("--no-pin", action="store_true", help="pin nothing: all is gone when the command ends")
+    pins.add_argument("--pin", metavar="DIR", help=f"pin below DIR of a bpffs (default: {PIN_ROOT}/OBJNAME)")
+    parser.add_argument(
+        "--only", metavar="PROG", nargs="+", action="extend", help="load just the named programs (and all maps)"
+    )
+    parser.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="set a global variable before loading"
+    )
+    parser.add_argument(
+        "--kconfig", metavar="CONFIG_X=V", action="append", default=[], help="a setting that wins over the kernel's"
+    )
+
+
+def open_spec(args: argparse.Namespace) -> ObjectSpec:
+    """The object, with the variables of ``--set`` set."""
+    from rawbpf.objfile.reader import open_object
+
+    spec = open_object(args.object)
+    for setting in args.set:
+        name, separator, text = setting.partition("=")
+        if not separator:
+            raise SpecError(f"--set {setting!r} is not of the form NAME=VALUE")
+        if name not in spec.variables:
+            raise spec.no_such("variable", name, list(spec.variables))
+        spec.variables[name].set_text(text)
+    return spec
+
+
+def pin_dir(args: argparse.Namespace, spec: ObjectSpec) -> str:
+    """Where to pin, or empty for nowhere."""
+    if args.no_pin:
+        return ""
+    return os.path.abspath(args.pin) if args.pin else f"{PIN_ROOT}/{spec.name}"
+
+
+def plan_to_json(plan: Plan) -> dict[str, Any]:
+    """The plan as the object of docs/json.md: programs and maps picked out, then the steps."""
+    return {
+        "object": plan.name,
+        "path": plan.path,
+        "target": plan.target,
+        "programs": [_program(plan, step) for step in plan.programs],
+        "maps": [_map(step) for step in plan.maps],
+        "plan": plan.to_json(),
+        "errors": [],
+    }
+
+
+def _program(plan: Plan, step: LoadProgram) -> dict[str, Any]:
+    from rawbpf.objfile.spec import attach_type_name
+    from rawbpf.uapi import ProgType, known
+
+    prog_type = known(ProgType, step.prog_type)
+    return {
+        "name": step.name,
+        "section": step.section,
+        "type": getattr(prog_type, "name", str(prog_type)),
+        "attach_type": step.expected_attach_type,
+        "attach_type_name": attach_type_name(step.prog_type, step.expected_attach_type),
+        "attach_btf_id": step.attach_btf_id,
+        "flags": step.prog_flags,
+        "insns": step.insns.hex(),
+        "func_info": step.func_info.hex(),
+        "func_info_rec_size": step.func_info_rec_size,
+        "line_info": step.line_info.hex(),
+        "line_info_rec_size": step.line_info_rec_size,
+        "notes": [{"insn": n.insn, "text": n.text} for n in plan.notes.get(step.handle, ())],
+    }
+
+
+def _map(step: CreateMap) -> dict[str, Any]:
+    from rawbpf.uapi import MapType, known
+
+    map_type = known(MapType, step.map_type)
+    return {
+        "name": step.handle.partition(":")[2],
+        "kernel_name": step.name,
+        "type": getattr(map_type, "name", str(map_type)),
+        "key_size": step.key_size,
+        "value_size": step.value_size,
+        "max_entries": step.max_entries,
+        "flags": step.map_flags,
+        "map_extra": step.map_extra,
+        "btf_key_type_id": step.btf_key_type_id,
+        "btf_value_type_id": step.btf_value_type_id,
+        "btf_vmlinux_value_type_id": step.btf_vmlinux_value_type_id,
+    }
