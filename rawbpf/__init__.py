@@ -110,6 +110,7 @@ def make_plan(
     pin_dir: str = "",
     only: Collection[str] | None = None,
     kconfig: str = "",
+    cgroup: str = "",
 ) -> Plan:
     """Work out what to ask of a kernel to load an object. Nothing is asked of it yet.
 
@@ -120,6 +121,7 @@ def make_plan(
         pin_dir: add the steps that pin everything below this directory of a bpffs.
         only: load just the programs with these names.
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
+        cgroup: with `attach`: the path of the cgroup to which programs for cgroups are attached.
 
     Raises:
         SpecError, ExternError, RelocationError, CoreRelocationError: the object does not fit the kernel.
@@ -131,7 +133,7 @@ def make_plan(
         from rawbpf.kernel.host import host_target
 
         target = host_target()
-    return planner.make_plan(spec, target, attach=attach, pin_dir=pin_dir, only=only, kconfig=kconfig)
+    return planner.make_plan(spec, target, attach=attach, pin_dir=pin_dir, only=only, kconfig=kconfig, cgroup=cgroup)
 
 
 def load(source: ObjectSpec | Plan | str | os.PathLike[str], target: Target | None = None) -> Object:

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         pin_dir=pin_dir(args, spec),
         only=args.only,
         kconfig="\n".join(args.kconfig),
+        cgroup=args.cgroup or "",
     )
     if args.json:
         print_json(plan_to_json(plan))

@@ -28,6 +28,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", metavar="PROG", nargs="+", action="extend", help="load just the named programs (and all maps)"
     )
+    parser.add_argument("--cgroup", metavar="DIR", help="attach the programs that are for cgroups to this one")
     parser.add_argument(
         "--set", metavar="NAME=VALUE", action="append", default=[], help="set a global variable before loading"
     )

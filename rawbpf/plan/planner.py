@@ -63,6 +63,7 @@ def make_plan(
     pin_dir: str = "",
     only: Collection[str] | None = None,
     kconfig: str = "",
+    cgroup: str = "",
 ) -> Plan:
     """Work out what to ask of a kernel to load an object.
 
@@ -73,13 +74,14 @@ def make_plan(
         pin_dir: add the steps that pin everything below this directory of a bpffs.
         only: load just the programs with these names; struct_ops of which one is missing are left out.
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
+        cgroup: with `attach`: the path of the cgroup to which programs for cgroups are attached.
 
     Raises:
         SpecError, ExternError, RelocationError, CoreRelocationError: the object does not fit the kernel.
         NotSupportedError: the kernel lacks a struct_ops type.
     """
     with where(path=spec.path):
-        return _Planner(spec, target, only, kconfig).plan(attach, pin_dir)
+        return _Planner(spec, target, only, kconfig).plan(attach, pin_dir, cgroup)
 
 
 class _Planner:
@@ -91,7 +93,7 @@ class _Planner:
         self.created: list[MapSpec] = []
         self.struct_ops: list[Prepared] = []
 
-    def plan(self, attach: bool, pin_dir: str) -> Plan:
+    def plan(self, attach: bool, pin_dir: str, cgroup: str) -> Plan:
         self._check()
         self._choose_struct_ops()
         programs = self._choose_programs()
@@ -104,7 +106,8 @@ class _Planner:
             steps += self._program_steps(program, linked[program.name], externs)
         steps += self._prog_array_steps(programs)
         if attach:
-            steps += self._attach_steps()
+            steps += self._struct_ops_steps()
+            steps += self._cgroup_steps(programs, cgroup)
         if pin_dir:
             steps += self._pin_steps(steps, pin_dir)
         return Plan(
@@ -373,7 +376,7 @@ class _Planner:
             )
         return funcs, lines
 
-    def _attach_steps(self) -> Iterator[s.Step]:
+    def _struct_ops_steps(self) -> Iterator[s.Step]:
         for ops in self.struct_ops:
             if not self._complete(ops) or not self.spec.maps[ops.spec.name].autocreate:
                 continue
@@ -395,6 +398,17 @@ class _Planner:
                     f"map:{name}",
                     int(AttachType.STRUCT_OPS),
                     reason="registers it while the link lives",
+                )
+
+    def _cgroup_steps(self, programs: list[ProgramSpec], cgroup: str) -> Iterator[s.Step]:
+        for program in programs if cgroup else ():
+            if program.definition and program.definition.manual == "cgroup" and program.autoattach:
+                yield s.CreateLink(
+                    f"link:{program.name}",
+                    f"prog:{program.name}",
+                    int(program.attach_type),
+                    cgroup,
+                    reason="for the processes in the cgroup",
                 )
 
     def _pin_steps(self, steps: list[s.Step], pin_dir: str) -> Iterator[s.Step]:

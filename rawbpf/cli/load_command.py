@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``rawbpf load``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rawbpf.cli.output import add_json, print_json, print_table
+from rawbpf.cli.planning import add_plan_arguments, open_spec, pin_dir, plan_to_json
+from rawbpf.errors import SpecError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rawbpf.kernel.object import Object
+    from rawbpf.kernel.usage import Usage
+    from rawbpf.objfile.spec import ObjectSpec
+    from rawbpf.plan.plan import Plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    add_plan_arguments(parser)
+    parser.add_argument("--btf", metavar="FILE", help="take the kernel's types for CO-RE from this file")
+    parser.add_argument("--hold", action="store_true", help="stay until Ctrl-C, then unload")
+    add_json(parser)
+    parser.epilog = "example:\n  rawbpf load objs/mptcp_bpf_rr.o\n  sysctl -w net.mptcp.scheduler=bpf_rr"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, attach, pin, and say what was done."""
+    from rawbpf.kernel import bpffs
+    from rawbpf.kernel.executor import execute
+    from rawbpf.kernel.host import host_target
+    from rawbpf.plan.planner import make_plan
+
+    spec = open_spec(args)
+    target = host_target()
+    if args.btf:
+        from rawbpf.objfile.reader import read_btf
+
+        target.core_btf = read_btf(args.btf)
+    directory = pin_dir(args, spec)
+    plan = make_plan(
+        spec,
+        target,
+        attach=not args.no_attach,
+        pin_dir=directory,
+        only=args.only,
+        kconfig="\n".join(args.kconfig),
+        cgroup=args.cgroup or "",
+    )
+    if directory:
+        if os.path.isdir(directory) and os.listdir(directory):
+            raise SpecError(
+                f"something is loaded at {directory} already",
+                path=spec.path,
+                hint=f"rawbpf unload {directory if args.pin else spec.name}; or choose another place: --pin DIR",
+            )
+        if not args.pin:
+            bpffs.mount()
+    with execute(plan) as obj:
+        _report(spec, plan, obj, directory, args)
+        if args.hold:
+            _wait()
+            if directory:
+                from rawbpf.kernel.loaded import unload
+
+                unload(directory)
+    if args.hold and not args.json:
+        print(f"{spec.name} is unloaded")
+    return 0
+
+
+def _wait() -> None:
+    # both ways to end a foreground process unload properly
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    sys.stdout.flush()
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _report(spec: ObjectSpec, plan: Plan, obj: Object, directory: str, args: argparse.Namespace) -> None:
+    attached = set(obj.links) | {name for name, ops in obj.struct_ops.items() if not ops.has_link}
+    uses = [use for name in obj.struct_ops if name in attached and (use := _usage(spec, name))]
+    skipped = [(name, why) for name, why in _not_attached(spec, obj) if not args.no_attach]
+    if args.json:
+        print_json(_to_json(plan, obj, directory, uses, skipped))
+        return
+    print(f"{spec.name} is loaded into {plan.target}")
+    programs = [(p.name, step.section, p.info.id, p.tag, p.info.xlated_len) for step in plan.programs
+                if (p := obj.programs[step.name])]  # fmt: skip
+    print_table("programs:", ("name", "section", "id", "tag", "bytes (xlated)"), programs)
+    print_table("maps:", ("name", "type", "id"), [(m.name, _lower(m.type), m.id) for m in obj.maps.values()])
+    print_table("links:", ("name", "id"), [(link.name, link.id) for link in obj.links.values()])
+    for name, why in skipped:
+        print(f"\nnot attached: {name}: {why}")
+    _advise(spec, obj, directory, uses, args)
+
+
+def _lower(value: object) -> str:
+    return getattr(value, "name", str(value)).lower()
+
+
+def _usage(spec: ObjectSpec, name: str) -> Usage | None:
+    from rawbpf.btf import value as typed
+    from rawbpf.kernel.usage import usage
+
+    ops = spec.struct_ops[name]
+    assert spec.btf is not None
+    record = typed.decode(spec.btf, ops.type_id, bytes(ops.data))
+    label = getattr(record, "name", "")
+    return usage(ops.type_name.partition("___")[0], label if isinstance(label, str) else "")
+
+
+def _not_attached(spec: ObjectSpec, obj: Object) -> list[tuple[str, str]]:
+    skipped = []
+    in_struct = {name for ops in spec.struct_ops.values() for name in ops.functions.values()}
+    for name in obj.programs:
+        definition = spec.programs[name].definition
+        if name in obj.links or name in in_struct or definition is None:
+            continue
+        if definition.manual == "cgroup":
+            skipped.append((name, "it needs a cgroup: rawbpf load … --cgroup DIR"))
+        elif definition.manual:
+            skipped.append((name, f'SEC("{spec.programs[name].sec_name}") is attached by hand ({definition.manual})'))
+        else:
+            skipped.append((name, f"this version does not attach {definition.name.rstrip('+')} programs yet"))
+    return skipped
+
+
+def _advise(spec: ObjectSpec, obj: Object, directory: str, uses: list[Usage], args: argparse.Namespace) -> None:
+    print()
+    if directory and not args.hold:
+        print(f"It stays after this command: its pins below {directory} keep it alive.")
+        print(f"Remove it with: rawbpf unload {directory if args.pin else spec.name}")
+    elif args.hold:
+        print("It stays until this command ends: Ctrl-C unloads it.")
+    else:
+        print("Nothing is pinned: all of it is gone when this command ends, which is now.")
+    for use in uses:
+        if use.available:
+            print(f"{use.name} is in {use.listed_in}. Use it with: {use.command}")
+        else:
+            print(
+                f"{use.name} is not in {use.listed_in}: {use.type_name} did not register it in this network namespace."
+            )
+
+
+def _to_json(
+    plan: Plan, obj: Object, directory: str, uses: list[Usage], skipped: list[tuple[str, str]]
+) -> dict[str, Any]:
+    data = plan_to_json(plan)
+    for entry in data["programs"]:
+        program = obj.programs[entry["name"]]
+        entry |= {"id": program.id, "tag": program.tag, "xlated_len": program.info.xlated_len}
+    for entry in data["maps"]:
+        if entry["name"] in obj.maps:
+            entry["id"] = obj.maps[entry["name"]].id
+    data["links"] = [{"name": link.name, "id": link.id} for link in obj.links.values()]
+    data["pinned_at"] = directory or None
+    data["not_attached"] = [{"program": name, "reason": why} for name, why in skipped]
+    data["usage"] = [use._asdict() for use in uses]
+    return data

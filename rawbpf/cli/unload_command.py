@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``rawbpf unload``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rawbpf.cli.output import add_json, print_json
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument("what", metavar="NAME|OBJ|DIR", help="the object's name, its file, or where it was pinned")
+    add_json(parser)
+    parser.epilog = "example:\n  rawbpf unload mptcp_bpf_rr"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detach and remove the object."""
+    from rawbpf.kernel.loaded import ROOT, unload
+
+    if "/" in args.what and not args.what.endswith(".o"):
+        path = os.path.abspath(args.what)
+    else:
+        path = f"{ROOT}/{os.path.basename(args.what).split('.')[0]}"
+    removed = unload(path)
+    if args.json:
+        print_json({"path": path, "removed": removed, "errors": []})
+    else:
+        print(f"{os.path.basename(path)} is unloaded: {len(removed)} pins below {path} removed")
+    return 0
