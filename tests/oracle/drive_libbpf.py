@@ -13,6 +13,8 @@ import os
 from typing import Any
 
 STRUCT_OPS_MAP = 26  # BPF_MAP_TYPE_STRUCT_OPS
+BPFFS = b"/sys/fs/bpf"
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 0x40000
 
 
 class OpenOpts(ctypes.Structure):
@@ -29,80 +31,112 @@ class OpenOpts(ctypes.Structure):
     )
 
 
-def bind(path: str) -> Any:
-    """The library with the result types of the functions used: pointers, where C's default is an int."""
-    library = ctypes.CDLL(path, use_errno=True)
-    for name in (
-        "bpf_object__open_file",
-        "bpf_object__next_program",
-        "bpf_object__next_map",
-        "bpf_map__attach_struct_ops",
-    ):
-        getattr(library, name).restype = ctypes.c_void_p
-    for name in ("bpf_program__name", "bpf_map__name"):
-        getattr(library, name).restype = ctypes.c_char_p
-    library.bpf_map__autocreate.restype = ctypes.c_bool
-    return library
+def arguments(*, library: bool) -> argparse.Namespace:
+    """The command line, which drive_rawbpf.py shares but for the path of the library."""
+    parser = argparse.ArgumentParser()
+    if library:
+        parser.add_argument("library")
+    parser.add_argument("object")
+    parser.add_argument("--program", action="append", help="load these alone, in place of the object's own choice")
+    parser.add_argument("--each", action="store_true", help="load each program alone, one after the other")
+    parser.add_argument("--attach", action="store_true", help="attach and detach struct_ops maps")
+    parser.add_argument("--btf", help="BTF file for CO-RE in place of the running kernel's")
+    return parser.parse_args()
 
 
-def each(step: Any, obj: ctypes.c_void_p) -> list[ctypes.c_void_p]:
-    """All that ``bpf_object__next_program`` or ``..._map`` goes through."""
-    found = []
-    current = step(obj, None)
-    while current:
-        found.append(ctypes.c_void_p(current))
-        current = step(obj, found[-1])
-    return found
+def mark(name: str) -> None:
+    """Tells the recorder's reader that what follows is the load of this program alone."""
+    with open(os.environ["RAWBPF_RECORD"], "a") as record:
+        record.write(json.dumps({"mark": name}) + "\n")
 
 
-def attach_struct_ops(library: Any, maps: list[ctypes.c_void_p]) -> dict[str, int]:
-    """Attaches and detaches each struct_ops map; gives the errno by the map's name."""
-    outcome = {}
-    for bpf_map in maps:
-        if library.bpf_map__type(bpf_map) != STRUCT_OPS_MAP or not library.bpf_map__autocreate(bpf_map):
-            continue
-        link = library.bpf_map__attach_struct_ops(bpf_map)
-        outcome[library.bpf_map__name(bpf_map).decode()] = 0 if link else ctypes.get_errno()
-        if link:
-            library.bpf_link__destroy(ctypes.c_void_p(link))
-    return outcome
+def own_mounts() -> None:
+    """Gives this process mounts of its own: what is mounted from here on nobody else sees."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS) or libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None):
+        raise OSError(ctypes.get_errno(), "cannot have mounts of its own")
+
+
+def empty_bpffs() -> None:
+    """Mounts a new BPF file system over the usual place, for a load to find nothing pinned there."""
+    if ctypes.CDLL(None, use_errno=True).mount(b"bpf", BPFFS, b"bpf", 0, None):
+        raise OSError(ctypes.get_errno(), f"cannot mount a bpffs on {BPFFS.decode()}")
+
+
+class Loader:
+    """Opens and loads the object; each load begins afresh."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.library: Any = ctypes.CDLL(options.library, use_errno=True)
+        # result types that are no int
+        for name in ("object__open_file", "object__next_program", "object__next_map", "map__attach_struct_ops"):
+            getattr(self.library, f"bpf_{name}").restype = ctypes.c_void_p
+        for name in ("program__name", "map__name"):
+            getattr(self.library, f"bpf_{name}").restype = ctypes.c_char_p
+        self.library.bpf_map__autocreate.restype = ctypes.c_bool
+
+    def open(self) -> ctypes.c_void_p:
+        """The object; a null pointer if libbpf refuses it, and errno says why."""
+        opts = OpenOpts(sz=ctypes.sizeof(OpenOpts))
+        if self.options.btf:
+            opts.btf_custom_path = os.fsencode(self.options.btf)
+        path = os.fsencode(self.options.object)
+        return ctypes.c_void_p(self.library.bpf_object__open_file(path, ctypes.byref(opts)))
+
+    def load(self, chosen: list[str] | None) -> dict[str, object]:
+        """Loads the chosen programs, or those that libbpf loads by itself, and tells how it went."""
+        empty_bpffs()
+        obj = self.open()
+        if not obj:
+            return {"stage": "open", "errno": ctypes.get_errno(), "programs": {}}
+        programs = self.programs(obj)
+        if chosen is not None:
+            for name, program in programs.items():
+                self.library.bpf_program__set_autoload(program, ctypes.c_bool(name in chosen))
+        error = -self.library.bpf_object__load(obj)
+        outcome: dict[str, object] = {
+            "stage": "load",
+            "errno": error,
+            "programs": {name: self.library.bpf_program__fd(program) >= 0 for name, program in programs.items()},
+        }
+        if self.options.attach and not error:
+            self.attach_struct_ops(obj)
+        self.library.bpf_object__close(obj)
+        return outcome
+
+    def programs(self, obj: ctypes.c_void_p) -> dict[str, ctypes.c_void_p]:
+        found = self.walk(obj, self.library.bpf_object__next_program)
+        return {self.library.bpf_program__name(program).decode(): program for program in found}
+
+    def attach_struct_ops(self, obj: ctypes.c_void_p) -> None:
+        """Attaches and detaches each struct_ops map."""
+        for bpf_map in self.walk(obj, self.library.bpf_object__next_map):
+            if self.library.bpf_map__type(bpf_map) == STRUCT_OPS_MAP and self.library.bpf_map__autocreate(bpf_map):
+                link = self.library.bpf_map__attach_struct_ops(bpf_map)
+                if link:
+                    self.library.bpf_link__destroy(ctypes.c_void_p(link))
+
+    def walk(self, obj: ctypes.c_void_p, step: Any) -> list[ctypes.c_void_p]:
+        found: list[ctypes.c_void_p] = []
+        while address := step(obj, found[-1] if found else None):
+            found.append(ctypes.c_void_p(address))
+        return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("library")
-    parser.add_argument("object")
-    parser.add_argument("--program", action="append", help="load these alone, in place of the object's own choice")
-    parser.add_argument("--attach", action="store_true", help="attach and detach struct_ops maps")
-    parser.add_argument("--btf", help="BTF file for CO-RE in place of the running kernel's")
-    parser.add_argument("--pin-root", help="directory for maps that are pinned by name")
-    arguments = parser.parse_args()
-
-    library = bind(arguments.library)
-    opts = OpenOpts(sz=ctypes.sizeof(OpenOpts))
-    if arguments.pin_root:
-        opts.pin_root_path = os.fsencode(arguments.pin_root)
-    if arguments.btf:
-        opts.btf_custom_path = os.fsencode(arguments.btf)
-    address = library.bpf_object__open_file(os.fsencode(arguments.object), ctypes.byref(opts))
-    if not address:
-        print(json.dumps({"stage": "open", "errno": ctypes.get_errno()}))
+    options = arguments(library=True)
+    own_mounts()
+    loader = Loader(options)
+    if not options.each:
+        print(json.dumps(loader.load(options.program)))
         return
-    obj = ctypes.c_void_p(address)
-    programs = each(library.bpf_object__next_program, obj)
-    names = {program.value: library.bpf_program__name(program).decode() for program in programs}
-    if arguments.program is not None:
-        for program in programs:
-            library.bpf_program__set_autoload(program, ctypes.c_bool(names[program.value] in arguments.program))
-    error = library.bpf_object__load(obj)
-    outcome: dict[str, object] = {
-        "stage": "load",
-        "errno": -error,
-        "programs": {names[program.value]: library.bpf_program__fd(program) >= 0 for program in programs},
-    }
-    if arguments.attach and not error:
-        outcome["attached"] = attach_struct_ops(library, each(library.bpf_object__next_map, obj))
-    print(json.dumps(outcome))
+    outcomes = {}
+    obj = loader.open()
+    for name in loader.programs(obj) if obj else ():
+        mark(name)
+        outcomes[name] = loader.load([name])
+    print(json.dumps(outcomes))
 
 
 if __name__ == "__main__":

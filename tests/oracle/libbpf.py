@@ -6,10 +6,9 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import debian
 from .recorder import Call, OracleUnavailable, Run, run
@@ -42,76 +41,64 @@ class Recording:
     log: str = ""
 
 
-def record(
-    obj: str | os.PathLike[str],
-    *,
-    programs: Iterable[str] | None = None,
-    attach: bool = False,
-    btf: str | os.PathLike[str] | None = None,
-    library: Path | None = None,
-) -> Recording:
-    """Loads an object with the newest libbpf.
+@dataclass(frozen=True)
+class Driver:
+    """A command that loads an object as drive_libbpf.py does, with the same options and the same output."""
 
-    Args:
-        obj: the object file.
-        programs: load these alone; the default is what libbpf does by itself.
-        attach: also attach the struct_ops maps, and detach them: nothing else is ever attached.
-        btf: a BTF file for CO-RE in place of the running kernel's.
-        library: another libbpf shared library.
-    Raises:
-        OracleUnavailable: libbpf cannot be had, or the child died.
-    """
-    driver = [sys.executable, str(DRIVER), str(library or debian.libbpf())]
-    return record_with(driver, obj, programs=programs, attach=attach, btf=btf)
+    command: tuple[str, ...]
+
+    def record(
+        self,
+        obj: str | os.PathLike[str],
+        *,
+        programs: Iterable[str] | None = None,
+        attach: bool = False,
+        btf: str | os.PathLike[str] | None = None,
+    ) -> Recording:
+        """Loads an object.
+
+        Args:
+            obj: the object file.
+            programs: load these alone; the default is what the loader does by itself.
+            attach: also attach the struct_ops maps, and detach them: nothing else is ever attached.
+            btf: a BTF file for CO-RE in place of the running kernel's.
+        Raises:
+            OracleUnavailable: the loader cannot be had, or the child died.
+        """
+        options = [word for name in programs or () for word in ("--program", name)]
+        options += ["--attach"] * attach
+        options += ["--btf", str(btf)] if btf else []
+        done, outcome = self._run(obj, options)
+        return _recording(obj, outcome, done.calls, done.stderr)
+
+    def record_each(self, obj: str | os.PathLike[str]) -> dict[str, Recording]:
+        """Loads each program of an object alone, all in one process: by name. Raises as ``record`` does."""
+        done, outcomes = self._run(obj, ["--each"])
+        return {name: _recording(obj, found, done.marked[name], done.stderr) for name, found in outcomes.items()}
+
+    def _run(self, obj: str | os.PathLike[str], options: list[str]) -> tuple[Run, dict[str, Any]]:
+        command = [*self.command, str(obj), *options]
+        done = run(command)
+        if done.returncode:
+            raise OracleUnavailable(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
+        return done, json.loads(done.stdout)
 
 
-def record_with(
-    driver: list[str],
-    obj: str | os.PathLike[str],
-    *,
-    programs: Iterable[str] | None,
-    attach: bool,
-    btf: str | os.PathLike[str] | None,
-) -> Recording:
-    """Runs a driver, drive_libbpf.py or drive_rawbpf.py, on an object under the recorder."""
-    command = [*driver, str(obj)]
-    for name in programs or ():
-        command += ["--program", name]
-    if attach:
-        command.append("--attach")
-    if btf:
-        command += ["--btf", str(btf)]
-    with tempfile.TemporaryDirectory(prefix="rawbpf-pins-") as pins:
-        done = _run_with_bpffs([*command, "--pin-root", pins], Path(pins))
-    outcome = _outcome(done)
-    return Recording(
-        obj=Path(obj),
-        calls=done.calls,
-        errno=outcome["errno"],
-        stage=outcome["stage"],
-        programs=outcome.get("programs", {}),
-        log=done.stderr,
-    )
+def driver(library: str | os.PathLike[str] | None = None) -> Driver:
+    """libbpf's driver: of the newest libbpf, or of another shared library."""
+    return Driver((sys.executable, str(DRIVER), str(library or debian.libbpf())))
 
 
 def record_bpftool(obj: str | os.PathLike[str]) -> Recording:
-    """Loads an object with ``bpftool prog loadall``, with pins that go away with it."""
+    """Loads an object with ``bpftool prog loadall``, pinned in a BPF file system of its own."""
     bpftool = shutil.which("bpftool") or shutil.which("bpftool", path="/usr/sbin:/sbin")
     if not bpftool:
         raise OracleUnavailable("bpftool is not installed: apt install bpftool")
-    with tempfile.TemporaryDirectory(prefix="rawbpf-pins-") as pins:
-        load = [bpftool, "prog", "loadall", str(obj), f"{pins}/programs", "pinmaps", f"{pins}/maps"]
-        done = _run_with_bpffs(load, Path(pins))
+    pins = "/sys/fs/bpf"
+    enter = ["unshare", "--mount", "sh", "-c", f'mount -t bpf bpf {pins} && exec "$@"', "bpftool"]
+    done = run([*enter, bpftool, "prog", "loadall", str(obj), f"{pins}/programs", "pinmaps", f"{pins}/maps"])
     return Recording(obj=Path(obj), calls=done.calls, errno=-1 if done.returncode else 0, stage="load", log=done.stderr)
 
 
-def _run_with_bpffs(command: list[str], directory: Path) -> Run:
-    """Runs a command with a BPF file system of its own mounted on a directory: its pins end with the process."""
-    enter = ["unshare", "--mount", "sh", "-c", 'mount -t bpf bpf "$0" && exec "$@"', str(directory)]
-    return run([*enter, *command])
-
-
-def _outcome(done: Run) -> dict:  # type: ignore[type-arg]  # what the child's JSON holds
-    if done.returncode:
-        raise OracleUnavailable(f"{done.command} ended with {done.returncode}: {done.stderr.strip()}")
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
+def _recording(obj: str | os.PathLike[str], outcome: dict[str, Any], calls: list[Call], log: str) -> Recording:
+    return Recording(Path(obj), calls, outcome["errno"], outcome["stage"], outcome["programs"], log)

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,13 +92,13 @@ class Call:
 
 @dataclass
 class Run:
-    """A finished command: its calls and what it said."""
+    """A finished command: its calls, those after a mark that it wrote by the mark's name, and what it said."""
 
     calls: list[Call]
+    marked: dict[str, list[Call]]
     returncode: int
     stdout: str
     stderr: str
-    command: list[str] = field(default_factory=list)
 
     @property
     def kernel_nanoseconds(self) -> int:
@@ -158,7 +158,15 @@ def run(command: list[str], *, env: dict[str, str] | None = None, timeout: float
                 timeout=timeout,
             )
         lines = record.read_text().splitlines() if record.exists() else []
-    return Run([parse(line) for line in lines], done.returncode, done.stdout, done.stderr, command)
+    calls: list[Call] = []
+    marked: dict[str, list[Call]] = {"": calls}
+    for line in lines:
+        if line.startswith('{"mark"'):
+            calls = marked[json.loads(line)["mark"]] = []
+        else:
+            calls.append(parse(line))
+    every = [call for some in marked.values() for call in some]
+    return Run(every, marked, done.returncode, done.stdout, done.stderr)
 
 
 @contextlib.contextmanager

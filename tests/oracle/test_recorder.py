@@ -15,7 +15,7 @@ import pytest
 from . import attrs, btftext
 from .attrs import Command
 from .compare import compare, compare_handed_over
-from .libbpf import Recording, record
+from .libbpf import Recording, driver
 from .normalise import HandedOver, Insn, normalise
 from .recorder import Call, Handle, run
 
@@ -117,13 +117,13 @@ def test_descriptors_in_an_array_are_named(shim: Path) -> None:
 
 
 def test_two_recordings_are_equal(libbpf_library: Path) -> None:
-    first, second = record(OBJECT), record(OBJECT)
+    first, second = driver().record(OBJECT), driver().record(OBJECT)
     assert {call.made for call in first.calls if call.made}.isdisjoint(call.made for call in second.calls)
     assert compare(first, second) == []
 
 
 def test_only_the_object_is_compared(libbpf_library: Path) -> None:
-    recording = record(OBJECT)
+    recording = driver().record(OBJECT)
     handed_over = normalise(recording)
     assert "libbpf_nametest" in {call.name for call in recording.calls}
     assert handed_over.order == ["btf", "map:jumps", "map:prog_arr.data", "prog:one", "prog:three", "prog:entry"]
@@ -134,9 +134,16 @@ def test_only_the_object_is_compared(libbpf_library: Path) -> None:
 
 
 def test_chosen_programs_are_loaded(libbpf_library: Path) -> None:
-    recording = record(ROOT / "tests/objs/data.el.o", programs=["constants"])
+    recording = driver().record(ROOT / "tests/objs/data.el.o", programs=["constants"])
     assert recording.programs == {"initial_values": False, "constants": True, "write_all": False}
     assert list(normalise(recording).programs) == ["constants"]
+
+
+def test_each_program_is_loaded_alone(libbpf_library: Path) -> None:
+    each = driver().record_each(ROOT / "tests/objs/data.el.o")
+    assert {name: list(normalise(recording).programs) for name, recording in each.items()} == {
+        name: [name] for name in ("initial_values", "constants", "write_all")
+    }
 
 
 def change_insn(handed_over: HandedOver) -> None:
@@ -173,7 +180,7 @@ CHANGES: list[tuple[Callable[[HandedOver], object], str]] = [
 
 @pytest.mark.parametrize(("change", "expected"), CHANGES, ids=[expected for _, expected in CHANGES])
 def test_each_difference_is_found(libbpf_library: Path, change: Callable[[HandedOver], object], expected: str) -> None:
-    theirs = normalise(record(OBJECT))
+    theirs = normalise(driver().record(OBJECT))
     ours = copy.deepcopy(theirs)
     change(ours)
     (difference,) = compare_handed_over(ours, theirs)
