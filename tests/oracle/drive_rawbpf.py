@@ -11,7 +11,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from drive_libbpf import arguments, empty_bpffs, own_mounts, mark
+from drive_libbpf import arguments, empty_bpffs, mark, own_mounts
 
 import rawbpf
 
