@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Plan → live `Object`: the steps one after the other, and everything undone if one of them fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+from errno import EEXIST
+from functools import cache, partial
+from struct import pack
+from typing import TYPE_CHECKING, Any
+
+from rawbpf.errors import KernelError, RawbpfError, SpecError, where
+from rawbpf.kernel import bpffs, creation, info, syscall, verifier
+from rawbpf.kernel.fd import Fd
+from rawbpf.kernel.gate import debug
+from rawbpf.kernel.links import Link
+from rawbpf.kernel.maps import Map
+from rawbpf.kernel.object import Object, Variable
+from rawbpf.kernel.pinnable import Pinnable
+from rawbpf.kernel.programs import Program
+from rawbpf.kernel.struct_ops import StructOps
+from rawbpf.plan import steps as s
+from rawbpf.uapi import MapType, known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from rawbpf.btf.parse import Btf
+    from rawbpf.kernel.object import Attachment
+    from rawbpf.plan.plan import Plan
+
+    OnProgramError = Callable[[s.LoadProgram, KernelError], None]
+
+_LOAD = (s.LoadBtf, s.CreateMap, s.UpdateMap, s.FreezeMap, s.LoadProgram, s.BindMap, s.Close)
+
+
+def execute(plan: Plan, *, on_program_error: OnProgramError | None = None) -> Object:
+    """Run all steps of a plan: load, attach, pin.
+
+    If one fails, or the user interrupts, whatever was made before is gone again: descriptors, pins, directories,
+    registrations.
+
+    Args:
+        on_program_error: is given the step and the error of a program that was refused, to add what the plan knows
+            about its instructions, before the error is raised.
+
+    Raises:
+        SpecError: the plan is for a machine of another byte order, or what is pinned does not fit.
+        KernelError: or one of its kinds, with the name of the map, program or link as `symbol`.
+    """
+    return _Execution(plan, on_program_error).run(plan.steps)
+
+
+def load(plan: Plan, *, on_program_error: OnProgramError | None = None) -> Object:
+    """Run the steps that load. Those that attach and pin are left to the methods of the `Object`; else as `execute`."""
+    return _Execution(plan, on_program_error).run(step for step in plan.steps if isinstance(step, _LOAD))
+
+
+def fill_slots(data: bytes, slots: Iterable[s.Slot], number: Callable[[str], int]) -> bytes:
+    """Put the numbers that only the kernel knows into instructions and values: the one place where that is done."""
+    filled = bytearray(data)
+    for slot in slots:
+        filled[slot.offset : slot.offset + slot.size] = number(slot.handle).to_bytes(slot.size, sys.byteorder)
+    return bytes(filled)
+
+
+class _Execution:
+    # Who makes something that outlives its descriptor puts the way to undo it into `undo` first: an interrupt may come
+    # at any moment. Descriptors need no such care, see rawbpf.kernel.fd.
+
+    def __init__(self, plan: Plan, on_program_error: OnProgramError | None) -> None:
+        self.plan = plan
+        self.on_program_error = on_program_error
+        self.btf: Callable[[], Btf | None] = cache(partial(_parse_btf, plan))
+        self.made: dict[str, Fd | Pinnable | None] = {}  # by handle; None: BTF that the kernel did not take
+        self.links: dict[str, Attachment] = {}
+        self.reused: set[str] = set()
+        self.undo: list[Callable[[], object]] = []
+        self.handlers: dict[type, Callable[[Any], None]] = {
+            s.LoadBtf: self.load_btf,
+            s.CreateMap: self.create_map,
+            s.UpdateMap: self.update_map,
+            s.FreezeMap: self.freeze_map,
+            s.LoadProgram: self.load_program,
+            s.BindMap: self.bind_map,
+            s.SetStructOps: self.set_struct_ops,
+            s.CreateLink: self.create_link,
+            s.Pin: self.pin,
+            s.Close: self.close,
+        }
+
+    def run(self, steps: Iterable[s.Step]) -> Object:
+        if self.plan.little != (sys.byteorder == "little"):
+            raise SpecError("the plan is for a machine of the other byte order", path=self.plan.path)
+        try:
+            for step in steps:
+                with where(path=self.plan.path):
+                    self.handlers[type(step)](step)
+            live = self.finish()
+            self.undo.clear()
+            return live
+        except BaseException:
+            self.roll_back()
+            raise
+
+    def finish(self) -> Object:
+        # BTF and modules were only needed on the way
+        live = Object(self.plan.name, self.plan.path, self.btf)
+        for handle, thing in self.made.items():
+            if isinstance(thing, Map):
+                live.maps[_name(handle)] = thing
+            elif isinstance(thing, Program):
+                live.programs[_name(handle)] = thing
+            elif isinstance(thing, Fd):
+                thing.close()
+        live.links |= self.links
+        for step in self.plan.steps:
+            if isinstance(step, s.SetStructOps):
+                live.struct_ops[step.name] = self.struct_ops(step)
+        constant = {step.map for step in self.plan.steps if isinstance(step, s.FreezeMap)}
+        for variable in self.plan.variables:
+            name, handle, *rest = variable
+            map_ = self.made[handle]
+            assert isinstance(map_, Map)
+            live.variables[name] = Variable(name, map_, *rest, btf=self.btf, constant=handle in constant)
+        return live
+
+    def roll_back(self) -> None:
+        held = [*self.links.values(), *(thing for thing in self.made.values() if thing is not None)]
+        for undo in [*reversed(self.undo), *(thing.close for thing in held)]:
+            try:
+                undo()
+            except (RawbpfError, OSError) as failure:
+                debug("rollback: %s", failure)
+
+    # -- handles
+
+    def number(self, handle: str) -> int:
+        """The descriptor of a handle; 0 for none."""
+        if not handle:
+            return 0
+        if handle not in self.made and handle.startswith("module:"):
+            self.made[handle] = info.open_module_btf(_name(handle))
+        thing = self.made[handle]
+        return 0 if thing is None else thing.fileno()
+
+    def thing(self, handle: str) -> Pinnable:
+        thing = self.made[handle]
+        assert isinstance(thing, Pinnable)
+        return thing
+
+    # -- loading
+
+    def load_btf(self, step: s.LoadBtf) -> None:
+        """The object's BTF. A kernel that does not take it can do without, but for struct_ops (as in libbpf)."""
+        try:
+            self.made[step.handle] = verifier.load_btf(step.data)
+        except KernelError as failure:
+            if any(other.map_type == MapType.STRUCT_OPS for other in self.plan.maps):
+                raise
+            debug("BTF: %s; going on without", failure)
+            self.made[step.handle] = None
+
+    def create_map(self, step: s.CreateMap) -> None:
+        fields = {
+            "map_type": step.map_type,
+            "key_size": step.key_size,
+            "value_size": step.value_size,
+            "max_entries": step.max_entries,
+            "map_flags": step.map_flags,
+            "inner_map_fd": self.number(step.inner_map),
+            "numa_node": step.numa_node,
+            "map_name": step.name,
+            "map_ifindex": step.map_ifindex,
+            "btf_vmlinux_value_type_id": step.btf_vmlinux_value_type_id,
+            "map_extra": step.map_extra,
+            "value_type_btf_obj_fd": self.number(step.value_type_btf),
+        }
+        if btf_fd := self.number(step.btf):
+            fields |= {
+                "btf_fd": btf_fd,
+                "btf_key_type_id": step.btf_key_type_id,
+                "btf_value_type_id": step.btf_value_type_id,
+            }
+        with where(symbol=_name(step.handle)):
+            if step.pin_path and self.reuse(step, fields):
+                return
+            map_ = self.made[step.handle] = self.map_of(step, creation.create_map(fields))
+            if step.pin_path:
+                self.pin_by_name(step, map_, fields)
+
+    def reuse(self, step: s.CreateMap, fields: dict[str, Any]) -> bool:
+        fd = creation.reuse_map(step.pin_path, fields)
+        if fd is None:
+            return False
+        map_ = self.made[step.handle] = self.map_of(step, fd)
+        map_.pins.append(step.pin_path)
+        self.reused.add(step.handle)
+        return True
+
+    def pin_by_name(self, step: s.CreateMap, map_: Map, fields: dict[str, Any]) -> None:
+        try:
+            self.pin_at(map_, step.pin_path)
+        except KernelError as failure:
+            # somebody else pinned one meanwhile: then that is the map
+            if failure.errno != EEXIST or not self.reuse(step, fields):
+                raise
+            map_.close()
+
+    def map_of(self, step: s.CreateMap, fd: Fd) -> Map:
+        return Map(
+            fd,
+            _name(step.handle),
+            type=known(MapType, step.map_type),
+            key_size=step.key_size,
+            value_size=step.value_size,
+            max_entries=step.max_entries,
+            map_flags=step.map_flags,
+            btf=self.btf if step.btf else None,
+            key_type_id=step.btf_key_type_id,
+            value_type_id=step.btf_value_type_id,
+        )
+
+    def update_map(self, step: s.UpdateMap) -> None:
+        if step.map not in self.reused:
+            value = fill_slots(step.value, step.slots, self.number)
+            with where(symbol=_name(step.map)):
+                syscall.map_update_elem(self.number(step.map), step.key, value, step.flags)
+
+    def freeze_map(self, step: s.FreezeMap) -> None:
+        if step.map not in self.reused:
+            with where(symbol=_name(step.map)):
+                syscall.map_freeze(self.number(step.map))
+
+    def load_program(self, step: s.LoadProgram) -> None:
+        fields = {
+            "prog_type": step.prog_type,
+            "expected_attach_type": step.expected_attach_type,
+            "prog_name": step.name,
+            "kern_version": step.kern_version,
+            "prog_flags": step.prog_flags,
+            "prog_ifindex": step.prog_ifindex,
+            "attach_btf_id": step.attach_btf_id,
+            "attach_prog_fd": self.number(step.attach_btf),
+            "log_level": step.log_level,
+        }
+        more: dict[str, Any] = {"license": step.license}
+        if btf_fd := self.number(step.btf):
+            fields |= {
+                "prog_btf_fd": btf_fd,
+                "func_info_rec_size": step.func_info_rec_size,
+                "line_info_rec_size": step.line_info_rec_size,
+            }
+            more |= {"func_info": step.func_info, "line_info": step.line_info}
+        if step.fd_array:
+            more["fd_array"] = pack(f"={len(step.fd_array)}i", *map(self.number, step.fd_array))
+        insns = fill_slots(step.insns, step.slots, self.number)
+        with self.place(step):
+            try:
+                fd, log = verifier.load(fields, insns, **more)
+            except KernelError as failure:
+                if self.on_program_error is not None:
+                    self.on_program_error(step, failure)
+                raise
+        self.made[step.handle] = Program(
+            fd,
+            step.name,
+            section=step.section,
+            attach=step.auto_attach,
+            target=step.target,
+            expected_attach_type=step.expected_attach_type,
+            log=log,
+        )
+
+    def place(self, step: s.LoadProgram) -> AbstractContextManager[None]:
+        return where(symbol=step.name, section=step.section)
+
+    def bind_map(self, step: s.BindMap) -> None:
+        try:
+            syscall.prog_bind_map(self.number(step.program), self.number(step.map))
+        except KernelError as failure:
+            debug("%s is not bound to %s: %s", step.map, step.program, failure)  # a kernel before 5.10; only for tools
+
+    def close(self, step: s.Close) -> None:
+        thing = self.made.pop(step.handle)
+        assert thing is not None
+        thing.close()
+
+    # -- attaching
+
+    def struct_ops(self, step: s.SetStructOps) -> StructOps:
+        map_ = self.made[step.map]
+        assert isinstance(map_, Map)
+        return StructOps(
+            step.name,
+            step.type_name,
+            map_,
+            fill_slots(step.value, step.slots, self.number),
+            has_link=step.link,
+            programs=tuple(_name(slot.handle) for slot in step.slots),
+        )
+
+    def set_struct_ops(self, step: s.SetStructOps) -> None:
+        ops = self.struct_ops(step)
+        if step.link:
+            ops.set_value()
+        else:
+            registration = self.links[step.name] = ops.registration()
+            self.undo.append(registration.detach)
+            ops.set_value()
+
+    def create_link(self, step: s.CreateLink) -> None:
+        source, name = self.thing(step.source), _name(step.handle)
+        with where(symbol=name):
+            if isinstance(source, Program) and step.target_path:
+                from rawbpf.kernel.cgroup import attach_cgroup
+
+                made = attach_cgroup(source, step.target_path, attach_type=step.attach_type, flags=step.flags)
+            else:
+                made = Link(syscall.link_create(source.fileno(), 0, step.attach_type, flags=step.flags), name)
+            self.links[name] = made
+            if isinstance(made, Link):
+                self.made[step.handle] = made
+
+    # -- pinning
+
+    def pin(self, step: s.Pin) -> None:
+        with where(symbol=_name(step.handle)):
+            self.pin_at(self.thing(step.handle), step.path)
+
+    def pin_at(self, thing: Pinnable, path: str) -> None:
+        directories: list[str] = []
+        self.undo.append(partial(bpffs.remove_directories, directories))
+        bpffs.make_directories(os.path.dirname(path), directories)
+        self.undo.append(partial(bpffs.unpin_own, thing.fd, path))
+        thing.pin(path)
+
+
+def _name(handle: str) -> str:
+    return handle.partition(":")[2]
+
+
+def _parse_btf(plan: Plan) -> Btf | None:
+    from rawbpf.btf.parse import Btf
+
+    return Btf(plan.btf, name=plan.name) if plan.btf else None

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the running kernel can do: it is tried, never concluded from a version, because distributions backport.
+
+An answer is yes, no, or None: it could not be told (no rights, no memory). Only yes and no are remembered. Nothing is
+tried before somebody asks.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from errno import E2BIG, EBADF, EINVAL, EOPNOTSUPP
+from typing import TYPE_CHECKING, NamedTuple
+
+from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError, SpecError
+from rawbpf.kernel import syscall
+from rawbpf.uapi import HELPERS, AttachType, MapFlag, MapType, ProgType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from rawbpf.btf import types as t
+    from rawbpf.kernel.fd import Fd
+
+NO = frozenset({EINVAL, E2BIG, EOPNOTSUPP, ENOTSUPP})
+"""What kernels answer to what they do not know."""
+
+_known: dict[object, bool] = {}
+
+
+class Features:
+    """The running kernel's features, for a `Target`."""
+
+    def has(self, name: str) -> bool:
+        """Whether the kernel has it; also yes when that could not be told. Names are those of `FEATURES`."""
+        return probe(name) is not False
+
+    def require(self, name: str) -> None:
+        """Raise `NotSupportedError` if the kernel has it not."""
+        if probe(name) is False:
+            raise NotSupportedError(FEATURES[name].what, min_version=FEATURES[name].since)
+
+
+def probe(name: str) -> bool | None:
+    """Try a feature of `FEATURES`: yes, no, or None if it could not be told. Raises `SpecError` for an unknown name."""
+    if name not in FEATURES:
+        raise SpecError(f"no feature is called {name!r}")
+    return remember(name, FEATURES[name].probe)
+
+
+def remember(key: object, ask: Callable[[], bool | None]) -> bool | None:
+    """The answer that was got before, or else the one of `ask`."""
+    if key not in _known:
+        answer = ask()
+        if answer is None:
+            return None
+        _known[key] = answer
+    return _known[key]
+
+
+def works(make: Callable[[], Fd]) -> bool | None:
+    """Whether something can be made; it is closed at once."""
+    try:
+        make().close()
+    except KernelError as failure:
+        return False if failure.errno in NO else None
+    return True
+
+
+# -- programs
+
+
+def insn(code: int, dst: int = 0, src: int = 0, off: int = 0, imm: int = 0) -> bytes:
+    """``struct bpf_insn``."""
+    registers = dst | src << 4 if sys.byteorder == "little" else dst << 4 | src
+    return struct.pack("=BBhi", code, registers, off, imm)
+
+
+RETURN_0 = insn(0xB7) + insn(0x95)  # r0 = 0; exit
+_FP_MINUS_8 = insn(0xBF, dst=1, src=10) + insn(0x07, dst=1, imm=-8)  # r1 = r10; r1 += -8
+
+
+def call(name: str) -> bytes:
+    """The instruction that calls a helper (``bpf_map_lookup_elem``)."""
+    return insn(0x85, imm=HELPERS.index(name))
+
+
+def _load(prog_type: ProgType, insns: bytes = RETURN_0, **fields: Any) -> Fd:
+    return syscall.prog_load({"prog_type": prog_type} | fields, insns, license="GPL")
+
+
+def _prog_name() -> bool | None:
+    return works(lambda: _load(ProgType.SOCKET_FILTER, prog_name="rawbpf_probe"))
+
+
+def _exp_attach_type() -> bool | None:
+    kind = AttachType.CGROUP_INET_SOCK_CREATE
+    return works(lambda: _load(ProgType.CGROUP_SOCK, expected_attach_type=kind))
+
+
+def _probe_read_kernel() -> bool | None:
+    arguments = _FP_MINUS_8 + insn(0xB7, dst=2, imm=8) + insn(0xB7, dst=3)
+    insns = arguments + call("bpf_probe_read_kernel") + insn(0x95)
+    return works(lambda: _load(ProgType.TRACEPOINT, insns))
+
+
+def _bpf_cookie() -> bool | None:
+    return works(lambda: _load(ProgType.TRACEPOINT, call("bpf_get_attach_cookie") + insn(0x95)))
+
+
+def _memcg_accounting() -> bool | None:
+    # bpf_ktime_get_coarse_ns came with the same release; asking for it takes no locked memory to speak of
+    return works(lambda: _load(ProgType.SOCKET_FILTER, call("bpf_ktime_get_coarse_ns") + insn(0x95)))
+
+
+def _global_data() -> bool | None:
+    try:
+        fd = syscall.map_create({"map_type": MapType.ARRAY, "key_size": 4, "value_size": 32, "max_entries": 1})
+    except KernelError:
+        return None
+    with fd:
+        address = insn(0x18, dst=1, src=2, imm=fd.fileno()) + insn(0, imm=16)  # r1 = &value[16]
+        store = insn(0x7A, dst=1, imm=42)  # *(u64 *)r1 = 42
+        return works(lambda: _load(ProgType.SOCKET_FILTER, address + store + RETURN_0))
+
+
+def _prog_bind_map() -> bool | None:
+    return _knows(lambda: syscall.prog_bind_map(-1 & 0xFFFFFFFF, 0))
+
+
+def _bpf_link() -> bool | None:
+    return _knows(lambda: syscall.link_update(-1 & 0xFFFFFFFF, 0))
+
+
+def _knows(ask: Callable[[], None]) -> bool | None:
+    # whether a command exists: with a bad descriptor it says EBADF, without the command EINVAL
+    try:
+        ask()
+    except KernelError as failure:
+        return {EBADF: True, EINVAL: False}.get(failure.errno or 0)
+    return True
+
+
+def _array_mmap() -> bool | None:
+    fields = {"map_type": MapType.ARRAY, "key_size": 4, "value_size": 4, "max_entries": 1}
+    return works(lambda: syscall.map_create(fields | {"map_flags": MapFlag.MMAPABLE}))
+
+
+def _syscall_wrapper() -> bool | None:
+    # since 4.17 the entry of a system call is named after its architecture: __x64_sys_bpf and the like
+    from rawbpf.kernel.host import ksyms
+
+    prefixes = {"x86_64": "x64", "aarch64": "arm64", "s390x": "s390x", "riscv64": "riscv", "i686": "ia32"}
+    prefix = prefixes.get(os.uname().machine)
+    return prefix is not None and f"__{prefix}_sys_bpf" in ksyms([f"__{prefix}_sys_bpf"])
+
+
+# -- BTF
+
+
+def _takes_btf(*types: t.Type) -> bool | None:
+    from rawbpf.btf.build import Builder
+
+    builder = Builder(little=sys.byteorder == "little")
+    for type in types:
+        builder.add(type)
+    return works(lambda: syscall.btf_load(builder.to_bytes()))
+
+
+def _btf() -> bool | None:
+    from rawbpf.btf import types as t
+
+    return _takes_btf(t.Int("int", 4, t.Int.SIGNED))
+
+
+def _btf_func(linkage: int = 0) -> bool | None:
+    from rawbpf.btf import types as t
+
+    proto = t.FuncProto(0, [t.Param("a", 1)])
+    return _takes_btf(t.Int("int", 4, t.Int.SIGNED), proto, t.Func("f", 2, linkage))
+
+
+def _btf_datasec(name: str = ".data") -> bool | None:
+    from rawbpf.btf import types as t
+
+    section = t.Datasec(name, 4, [t.SecVar(2, 0, 4)])
+    return _takes_btf(t.Int("int", 4, t.Int.SIGNED), t.Var("x", 1), section)
+
+
+def _btf_float() -> bool | None:
+    from rawbpf.btf import types as t
+
+    return _takes_btf(t.Float("float", 4))
+
+
+def _btf_decl_tag() -> bool | None:
+    from rawbpf.btf import types as t
+
+    return _takes_btf(t.Int("int", 4, t.Int.SIGNED), t.Var("x", 1), t.DeclTag(2, "tag"))
+
+
+def _btf_type_tag() -> bool | None:
+    from rawbpf.btf import types as t
+
+    return _takes_btf(t.Int("int", 4, t.Int.SIGNED), t.TypeTag(1, "tag"), t.Ptr(2))
+
+
+def _btf_enum64() -> bool | None:
+    from rawbpf.btf import types as t
+
+    return _takes_btf(t.Enum64("e", 8, [t.Enumerator("E", 1 << 40)]))
+
+
+class Feature(NamedTuple):
+    """A feature: what it is called in messages, the release that brought it, and how to try it."""
+
+    what: str
+    since: str
+    probe: Callable[[], bool | None]
+
+
+FEATURES: dict[str, Feature] = {
+    "prog_name": Feature("names of programs and maps", "4.15", _prog_name),
+    "exp_attach_type": Feature("expected attach type of programs", "4.17", _exp_attach_type),
+    "syscall_wrapper": Feature("system call wrappers", "4.17", _syscall_wrapper),
+    "btf": Feature("BTF", "4.18", _btf),
+    "btf_func": Feature("BTF of functions", "5.0", _btf_func),
+    "btf_datasec": Feature("BTF of data sections", "5.2", _btf_datasec),
+    "global_data": Feature("global variables", "5.2", _global_data),
+    "array_mmap": Feature("arrays mapped into memory", "5.5", _array_mmap),
+    "probe_read_kernel": Feature("bpf_probe_read_kernel", "5.5", _probe_read_kernel),
+    "btf_func_global": Feature("BTF of global functions", "5.6", lambda: _btf_func(1)),
+    "bpf_link": Feature("BPF links", "5.7", _bpf_link),
+    "prog_bind_map": Feature("binding of maps to programs", "5.10", _prog_bind_map),
+    "memcg_accounting": Feature("BPF memory charged to the memory cgroup", "5.11", _memcg_accounting),
+    "btf_float": Feature("BTF of floating point types", "5.13", _btf_float),
+    "bpf_cookie": Feature("cookies of attached programs", "5.15", _bpf_cookie),
+    "btf_decl_tag": Feature("BTF declaration tags", "5.16", _btf_decl_tag),
+    "btf_type_tag": Feature("BTF type tags", "5.17", _btf_type_tag),
+    "btf_enum64": Feature("BTF of 64-bit enums", "6.0", _btf_enum64),
+    "btf_qmark_datasec": Feature("BTF of sections with a ? in their name", "6.9", lambda: _btf_datasec("?.data")),
+}
+"""The features that loading depends on, by the names that libbpf's sources have made known."""

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The running kernel as data: the only place that reads /sys and /proc for planning."""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from rawbpf.btf.parse import Btf
+    from rawbpf.plan.target import Module, Target
+
+BTF_DIRECTORY = "/sys/kernel/btf"
+# Where distributions leave a vmlinux whose .BTF can be read if the kernel does not show it; {} is the release
+_VMLINUX_FILES = (
+    "/boot/vmlinux-{}",
+    "/lib/modules/{}/vmlinux-{}",
+    "/lib/modules/{}/build/vmlinux",
+    "/usr/lib/modules/{}/kernel/vmlinux",
+    "/usr/lib/debug/boot/vmlinux-{}",
+    "/usr/lib/debug/boot/vmlinux-{}.debug",
+    "/usr/lib/debug/lib/modules/{}/vmlinux",
+)
+
+
+def release() -> str:
+    """The kernel's release, as ``uname -r``."""
+    return os.uname().release
+
+
+def version() -> int:
+    """The kernel's version as ``KERNEL_VERSION(major, minor, patch)``.
+
+    Ubuntu and Debian do not tell the patch level in the release: Ubuntu has it in /proc/version_signature, Debian in
+    uname's version. This is what kprobe programs had to state before Linux 5.0, and LINUX_KERNEL_VERSION is.
+    """
+    signature = _read_text("/proc/version_signature") or ""
+    debian = re.search(r"Debian (\d+)\.(\d+)\.(\d+)", os.uname().version)
+    plain = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release())
+    ubuntu = re.match(r"\S+ \S+ (\d+)\.(\d+)\.(\d+)", signature)
+    found = ubuntu or debian or plain
+    if found is None:
+        return 0
+    major, minor, patch = (int(part or 0) for part in found.groups())
+    return major << 16 | minor << 8 | min(patch, 255)
+
+
+def _read_text(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def vmlinux_btf() -> Btf | None:
+    """The kernel's own BTF, from /sys/kernel/btf/vmlinux or else a vmlinux file; None if there is none.
+
+    Raises:
+        BtfError: the kernel's BTF makes no sense to this version.
+    """
+    path = f"{BTF_DIRECTORY}/vmlinux"
+    if os.path.exists(path):
+        return _parse(path, None)
+    from rawbpf.objfile.reader import read_btf
+
+    for pattern in _VMLINUX_FILES:
+        path = pattern.format(release(), release())
+        if os.access(path, os.R_OK):
+            return read_btf(path)
+    return None
+
+
+def _parse(path: str, base: Btf | None) -> Btf:
+    from rawbpf.btf.parse import Btf
+
+    with open(path, "rb") as file:
+        return Btf(file.read(), base=base, name=os.path.basename(path))
+
+
+def module_names() -> list[str]:
+    """The loaded modules that have BTF."""
+    try:
+        return sorted(set(os.listdir(BTF_DIRECTORY)) - {"vmlinux"})
+    except OSError:
+        return []
+
+
+def kconfig() -> str | None:
+    """The text of the kernel's .config: /boot/config-RELEASE, else /proc/config.gz, or None."""
+    text = _read_text(f"/boot/config-{release()}")
+    if text is not None:
+        return text
+    try:
+        import gzip
+
+        with gzip.open("/proc/config.gz", "rt", encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return None
+
+
+def ksyms(names: Iterable[str]) -> dict[str, list[int]]:
+    """The addresses of kernel symbols from /proc/kallsyms; names that are not there are left out.
+
+    A compiler's suffix (``.llvm.1234``) does not count for data. Addresses are 0 where kptr_restrict hides them.
+    """
+    wanted = set(names)
+    found: dict[str, list[int]] = {}
+    with open("/proc/kallsyms", encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            address, kind, name = line.split(None, 3)[:3]
+            if name not in wanted:
+                if kind not in "dD" or ".llvm." not in name:
+                    continue
+                name = name.partition(".llvm.")[0]
+                if name not in wanted:
+                    continue
+            found.setdefault(name, []).append(int(address, 16))
+    return found
+
+
+@lru_cache(maxsize=1)
+def possible_cpus() -> int:
+    """How many CPUs there may be, which is the number of values that a per-CPU map has."""
+    text = _read_text("/sys/devices/system/cpu/possible") or ""
+    ranges = re.findall(r"(\d+)(?:-(\d+))?", text)  # such as 0-3,8-11
+    return sum(int(last or first) - int(first) + 1 for first, last in ranges) or os.cpu_count() or 1
+
+
+def host_target() -> Target:
+    """The running kernel as a `Target`. Nothing is read before it is asked for."""
+    from rawbpf.kernel.features import Features
+    from rawbpf.plan.target import Module, Target
+
+    def modules() -> list[Module]:
+        return [Module(name, _module_loader(target, name)) for name in module_names()]
+
+    target: Target = Target(
+        f"Linux {release()}",
+        btf=vmlinux_btf,
+        modules=modules,
+        kconfig=kconfig,
+        ksyms=ksyms,
+        version=version(),
+        cpus=possible_cpus(),
+        features=Features(),
+    )
+    return target
+
+
+def _module_loader(target: Target, name: str) -> Callable[[], Btf]:
+    return lambda: _parse(f"{BTF_DIRECTORY}/{name}", target.btf)

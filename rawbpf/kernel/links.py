@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Links: a program attached, for as long as somebody holds the link or a pin does."""
+
+from __future__ import annotations
+
+from errno import EOPNOTSUPP
+from typing import TYPE_CHECKING
+
+from rawbpf.errors import NotSupportedError, where
+from rawbpf.kernel import info, syscall
+from rawbpf.kernel.pinnable import Pinnable
+from rawbpf.uapi import AttachFlag, Cmd
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from rawbpf.kernel.fd import Fd
+    from rawbpf.kernel.info import LinkInfo
+
+
+class Link(Pinnable):
+    """A link (``BPF_LINK_CREATE``). The attachment ends when its last descriptor and its last pin are gone.
+
+    Attributes:
+        name: what it attaches: a program's name, or a struct_ops value's.
+    """
+
+    _by_id = Cmd.LINK_GET_FD_BY_ID
+    _kind = "link"
+
+    def __init__(self, fd: Fd, name: str = "") -> None:
+        super().__init__(fd)
+        self.name = name
+
+    @classmethod
+    def _adopt(cls, fd: Fd) -> Self:
+        return cls(fd)
+
+    @property
+    def info(self) -> LinkInfo:
+        """What the kernel knows of it now."""
+        return info.link_info(self.fileno())
+
+    @property
+    def id(self) -> int:
+        """The kernel's number of it."""
+        return self.info.id
+
+    def update(self, new: Pinnable, old: Pinnable | None = None) -> None:
+        """Put another program (for struct_ops: another map) in the place of what it has, at once.
+
+        With `old`, only if that is what it has now.
+        """
+        with where(symbol=self.name or None):
+            syscall.link_update(
+                self.fileno(),
+                new.fileno(),
+                flags=AttachFlag.REPLACE if old is not None else 0,
+                old_fd=old.fileno() if old is not None else 0,
+            )
+
+    def detach(self) -> None:
+        """End the attachment now, whoever else holds the link; the link itself stays until it is closed.
+
+        Raises:
+            NotSupportedError: links of this type cannot be detached by force (tracing, for example): close and unpin.
+        """
+        try:
+            syscall.link_detach(self.fileno())
+        except OSError as failure:
+            if failure.errno != EOPNOTSUPP:
+                raise
+            raise NotSupportedError(
+                "detach of links of this type",
+                errno=EOPNOTSUPP,
+                command="BPF_LINK_DETACH",
+                symbol=self.name or None,
+                hint="close the link and remove its pins",
+            ) from failure
+
+    def __repr__(self) -> str:
+        return f"<Link {self.name!r}{' closed' if self.closed else ''}>"
+
+
+class Registration(Pinnable):
+    """A struct_ops value that is registered without a link (``SEC(".struct_ops")``).
+
+    It outlives this process, pinned or not: only the deletion of its map's element ends it. `close` does that, unless
+    the map is pinned, by which somebody can find it again. What is pinned is the map.
+
+    Attributes:
+        name: the value's name.
+    """
+
+    _by_id = Cmd.MAP_GET_FD_BY_ID
+    _kind = "map"
+
+    def __init__(self, fd: Fd, name: str = "", pins: list[str] | None = None) -> None:
+        super().__init__(fd)
+        self.name = name
+        self.pins = [] if pins is None else pins
+        self._ended = False
+
+    @property
+    def id(self) -> int:
+        """The kernel's number of the map."""
+        return info.map_info(self.fileno()).id
+
+    def detach(self) -> None:
+        """Unregister it. Raises `KernelError`, such as ENOENT if it is not registered."""
+        with where(symbol=self.name or None):
+            syscall.map_delete_elem(self.fileno(), bytes(4))
+        self._ended = True
+
+    def close(self) -> None:
+        """Unregister it, unless its map is pinned or it was done before."""
+        with self.fd:
+            if not (self.closed or self.pins or self._ended):
+                self.detach()
+
+    def __repr__(self) -> str:
+        return f"<Registration {self.name!r}{' closed' if self.closed else ''}>"

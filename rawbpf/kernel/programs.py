@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Programs in the kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rawbpf.kernel import info, syscall
+from rawbpf.kernel.pinnable import Pinnable
+from rawbpf.uapi import Cmd, ProgType
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from rawbpf.kernel.fd import Fd
+    from rawbpf.kernel.info import ProgCode, ProgInfo
+    from rawbpf.kernel.syscall import RunResult
+
+# Types whose test run changes a packet and shows it, and types whose test run shows the context as well
+_PACKET = frozenset(
+    {
+        ProgType.SOCKET_FILTER,
+        ProgType.SCHED_CLS,
+        ProgType.SCHED_ACT,
+        ProgType.XDP,
+        ProgType.CGROUP_SKB,
+        ProgType.LWT_IN,
+        ProgType.LWT_OUT,
+        ProgType.LWT_XMIT,
+        ProgType.LWT_SEG6LOCAL,
+    }
+)
+_CONTEXT = _PACKET | {ProgType.SK_LOOKUP}
+
+
+class Program(Pinnable):
+    """A loaded program. It does nothing until something runs it: a link, a struct_ops map, a tail call, `test_run`.
+
+    Attributes:
+        name: its name: the C function's, or from the kernel (15 bytes of it).
+        section: the SEC() that it came from, empty if that is not known.
+        attach: how it attaches by itself, as the SEC() table calls it; empty if it does not.
+        target: what the SEC() names behind the slash.
+        expected_attach_type: as it was loaded.
+        log: the verifier's log, where one was asked for.
+    """
+
+    _by_id = Cmd.PROG_GET_FD_BY_ID
+    _kind = "program"
+
+    def __init__(
+        self,
+        fd: Fd,
+        name: str,
+        *,
+        section: str = "",
+        attach: str = "",
+        target: str = "",
+        expected_attach_type: int = 0,
+        log: str = "",
+    ) -> None:
+        super().__init__(fd)
+        self.name = name
+        self.section = section
+        self.attach = attach
+        self.target = target
+        self.expected_attach_type = expected_attach_type
+        self.log = log
+
+    @classmethod
+    def _adopt(cls, fd: Fd) -> Self:
+        return cls(fd, info.prog_info(fd.fileno()).name)
+
+    @property
+    def info(self) -> ProgInfo:
+        """What the kernel knows of it now."""
+        return info.prog_info(self.fileno())
+
+    @property
+    def id(self) -> int:
+        """The kernel's number of it."""
+        return self.info.id
+
+    @property
+    def tag(self) -> str:
+        """The hash of its instructions, as hex."""
+        return self.info.tag
+
+    def code(self) -> ProgCode:
+        """Its instructions as the kernel rewrote them, the machine code, function and line records."""
+        return info.prog_code(self.fileno())
+
+    def test_run(
+        self, data: bytes = b"", context: bytes = b"", *, repeat: int = 0, flags: int = 0, cpu: int = 0
+    ) -> RunResult:
+        """Run it on a packet and a context (the C struct of its type), `repeat` times.
+
+        The result has what it returned, the packet and the context afterwards, and nanoseconds a run.
+
+        Raises:
+            KernelError: ENOTSUPP (524) for types that cannot be run by hand; EINVAL for what the type does not take.
+        """
+        kind = self.info.type
+        room = len(data) + 256 if data and kind in _PACKET and not flags else 0  # encapsulation makes packets longer
+        return syscall.prog_test_run(
+            self.fileno(),
+            data,
+            context,
+            data_out=room,
+            context_out=len(context) if kind in _CONTEXT and not flags else 0,
+            repeat=repeat,
+            flags=flags,
+            cpu=cpu,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Program {self.name!r}{' closed' if self.closed else ''}>"
