@@ -302,7 +302,6 @@ def _read_struct_ops_section(spec: ObjectSpec, section: Section) -> None:
                 _struct_ops_functions(spec, section, offset, struct_),
                 link=section.name.endswith(".link"),
                 section=section.name,
-                autocreate=not section.name.startswith("?"),
             )
         spec.struct_ops[ops.name] = ops
         spec.maps[ops.name] = MapSpec(
@@ -313,7 +312,7 @@ def _read_struct_ops_section(spec: ObjectSpec, section: Section) -> None:
             key_size=4,
             max_entries=1,
             map_flags=MapFlag.LINK if ops.link else 0,
-            autocreate=ops.autocreate,
+            autocreate=not section.name.startswith("?"),
             section=section.name,
             section_index=section.idx,
             offset=offset,

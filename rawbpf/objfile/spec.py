@@ -182,7 +182,8 @@ class StructOpsSpec:
         data: its bytes in the file; members that are functions are 0 there.
         functions: byte offset of a member → name of the program.
         link: whether a link registers it (``.struct_ops.link``), and ends it.
-        autocreate: whether it is created at all; ``?.struct_ops`` says no.
+
+    Whether it is created at all is said by its map's `MapSpec.autocreate`; ``SEC("?.struct_ops")`` says no.
     """
 
     name: str
@@ -192,7 +193,6 @@ class StructOpsSpec:
     functions: dict[int, str]
     link: bool
     section: str
-    autocreate: bool = True
 
 
 @dataclass

@@ -10,7 +10,7 @@ from rawbpf.btf.core import CoreResolver
 from rawbpf.btf.ext import FUNC_INFO_SIZE, LINE_INFO_SIZE
 from rawbpf.errors import RelocationError, SpecError, where
 from rawbpf.objfile.insn import encode
-from rawbpf.objfile.sections import near_names
+from rawbpf.objfile.sections import SecFlag, near_names
 from rawbpf.plan import steps as s
 from rawbpf.plan.attach_btf import find_attach_btf
 from rawbpf.plan.externs import resolve_externs
@@ -136,10 +136,8 @@ class _Planner:
 
     def _choose_struct_ops(self) -> None:
         for ops in self.spec.struct_ops.values():
-            map_ = self.spec.maps[ops.name]
             missing = self.only is not None and not self.only.issuperset(ops.functions.values())
-            map_.autocreate = map_.autocreate and ops.autocreate
-            wanted = map_.autocreate and not missing
+            wanted = self.spec.maps[ops.name].autocreate and not missing
             needed = self.only is not None and not self.only.isdisjoint(ops.functions.values())
             if wanted or needed:
                 self.struct_ops.append(prepare_struct_ops(self.spec, ops, self.target))
@@ -297,10 +295,15 @@ class _Planner:
         for map_ in self.created:
             if map_.map_type == MapType.PROG_ARRAY:
                 for index, name in sorted(map_.slots.items()):
-                    if name in loaded:
-                        value = s.Slot(0, f"prog:{name}")
-                        reason = f"{map_.name}[{index}] = &{name}"
-                        yield s.UpdateMap(f"map:{map_.name}", self._u32(index), bytes(4), (value,), reason=reason)
+                    if name not in loaded:
+                        raise SpecError(
+                            f"slot {index} is to hold the program {name!r}, which is not loaded",
+                            symbol=map_.name,
+                            hint=f"load it as well, or empty the slot: del spec.maps[{map_.name!r}].slots[{index}]",
+                        )
+                    value = s.Slot(0, f"prog:{name}")
+                    reason = f"{map_.name}[{index}] = &{name}"
+                    yield s.UpdateMap(f"map:{map_.name}", self._u32(index), bytes(4), (value,), reason=reason)
 
     def _u32(self, value: int) -> bytes:
         return value.to_bytes(4, "little" if self.spec.little else "big")
@@ -344,7 +347,7 @@ class _Planner:
 
     def _attach_target(self, program: ProgramSpec) -> tuple[int, AttachBtf]:
         if program.prog_type != ProgType.STRUCT_OPS:
-            return int(program.attach_type), find_attach_btf(program, self.target)
+            return self._attach_type(program), find_attach_btf(program, self.target)
         from rawbpf.plan.attach_btf import AttachBtf
 
         uses = [ops for ops in self.struct_ops if program.name in ops.members]
@@ -358,6 +361,14 @@ class _Planner:
             if (other.type_id, other.members[program.name]) != (first.type_id, first.members[program.name]):
                 raise SpecError("the struct_ops program is used for two different members; it can serve only one")
         return first.members[program.name], AttachBtf(first.type_id, first.module)
+
+    def _attach_type(self, program: ProgramSpec) -> int:
+        flags = program.definition.flags if program.definition else SecFlag(0)
+        if SecFlag.USDT in flags and self.target.features.has("uprobe_multi_link"):
+            return int(AttachType.TRACE_UPROBE_MULTI)
+        if SecFlag.OPTIONAL_ATTACH in flags and not self.target.features.has("exp_attach_type"):
+            return 0
+        return int(program.attach_type)
 
     def _infos(self, linked: Linked) -> tuple[bytes, bytes]:
         order = "<" if self.spec.little else ">"
