@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError, SpecError
 from rawbpf.kernel import syscall
+from rawbpf.kernel.gate import address
 from rawbpf.uapi import HELPERS, AttachType, MapFlag, MapType, ProgType
 
 if TYPE_CHECKING:
@@ -149,12 +150,35 @@ def _array_mmap() -> bool | None:
 
 
 def _syscall_wrapper() -> bool | None:
-    # since 4.17 the entry of a system call is named after its architecture: __x64_sys_bpf and the like
-    from rawbpf.kernel.host import ksyms
+    # since 4.17 the entry of a system call is named after its architecture: __x64_sys_bpf and the like. libbpf
+    # tries it with a kprobe, which makes it "no" on a kernel without any: an object should not see another value here
+    from rawbpf.kernel.host import has_kprobes, ksyms
 
     prefixes = {"x86_64": "x64", "aarch64": "arm64", "s390x": "s390x", "riscv64": "riscv", "i686": "ia32"}
     prefix = prefixes.get(os.uname().machine)
-    return prefix is not None and f"__{prefix}_sys_bpf" in ksyms([f"__{prefix}_sys_bpf"])
+    return prefix is not None and has_kprobes() and f"__{prefix}_sys_bpf" in ksyms([f"__{prefix}_sys_bpf"])
+
+
+def _uprobe_multi_link() -> bool | None:
+    # The directory / is no binary to probe: EBADF. The first kernels filtered threads, not processes, which is of no
+    # use for USDT; the others refuse a negative process id before they look at the path (Linux commit 46ba0e49b642
+    # "bpf: fix multi-uprobe PID filtering logic", in v6.10).
+    try:
+        program = _load(ProgType.KPROBE, expected_attach_type=AttachType.TRACE_UPROBE_MULTI)
+    except KernelError as failure:
+        return False if failure.errno in NO else None
+    with program:
+        return _uprobe_errno(program, 0) == EBADF and _uprobe_errno(program, -1) == EINVAL
+
+
+def _uprobe_errno(program: Fd, pid: int) -> int | None:
+    path, offset = b"/\0", bytes(8)
+    extra = struct.pack("=QQQQIIi", address(path), address(offset), 0, 0, 1, 0, pid)
+    try:
+        syscall.link_create(program.fileno(), -1 & 0xFFFFFFFF, AttachType.TRACE_UPROBE_MULTI, extra=extra).close()
+    except KernelError as failure:
+        return failure.errno
+    return None
 
 
 # -- BTF
@@ -240,6 +264,7 @@ FEATURES: dict[str, Feature] = {
     "btf_decl_tag": Feature("BTF declaration tags", "5.16", _btf_decl_tag),
     "btf_type_tag": Feature("BTF type tags", "5.17", _btf_type_tag),
     "btf_enum64": Feature("BTF of 64-bit enums", "6.0", _btf_enum64),
+    "uprobe_multi_link": Feature("links to many user-space probes", "6.6", _uprobe_multi_link),
     "btf_qmark_datasec": Feature("BTF of sections with a ? in their name", "6.9", lambda: _btf_datasec("?.data")),
 }
 """The features that loading depends on, by the names that libbpf's sources have made known."""

@@ -124,6 +124,18 @@ def ksyms(names: Iterable[str]) -> dict[str, list[int]]:
     return found
 
 
+def has_kprobes() -> bool:
+    """Whether kernel functions can be probed: by perf events, or before 4.17 by a file of tracefs."""
+    return any(
+        os.path.exists(path)
+        for path in (
+            "/sys/bus/event_source/devices/kprobe/type",
+            "/sys/kernel/tracing/kprobe_events",
+            "/sys/kernel/debug/tracing/kprobe_events",
+        )
+    )
+
+
 @lru_cache(maxsize=1)
 def possible_cpus() -> int:
     """How many CPUs there may be, which is the number of values that a per-CPU map has."""
