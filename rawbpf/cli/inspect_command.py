@@ -160,14 +160,9 @@ def _relocations(spec: ObjectSpec) -> Iterator[dict[str, Any]]:
 
 
 def _disassembly(spec: ObjectSpec, function: FunctionSpec) -> Iterator[str]:
-    from rawbpf.objfile.disasm import disassemble
+    from rawbpf.objfile.disasm import listing
 
-    for slot, text in disassemble(function.insns):
-        line = function.insns[slot].line
-        if line is not None and spec.btf is not None:
-            source = line.source(spec.btf)
-            yield f"; {source.text.strip()}  ({source})"
-        yield f"{slot:6}: {text}"
+    return listing(function.insns, btf=spec.btf, section_name=spec.elf.section_name)
 
 
 def _print(data: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from functools import cache, partial
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import KernelError, RawbpfError, SpecError, where
+from rawbpf.errors import KernelError, RawbpfError, SpecError, VerifierError, where
 from rawbpf.kernel import bpffs, creation, info, syscall, verifier
 from rawbpf.kernel.fd import Fd
 from rawbpf.kernel.gate import debug
@@ -31,31 +31,26 @@ if TYPE_CHECKING:
     from rawbpf.kernel.object import Attachment
     from rawbpf.plan.plan import Plan
 
-    OnProgramError = Callable[[s.LoadProgram, KernelError], None]
 
 _LOAD = (s.LoadBtf, s.CreateMap, s.UpdateMap, s.FreezeMap, s.LoadProgram, s.BindMap, s.Close)
 
 
-def execute(plan: Plan, *, on_program_error: OnProgramError | None = None) -> Object:
+def execute(plan: Plan) -> Object:
     """Run all steps of a plan: load, attach, pin.
 
     If one fails, or the user interrupts, whatever was made before is gone again: descriptors, pins, directories,
     registrations.
 
-    Args:
-        on_program_error: is given the step and the error of a program that was refused, to add what the plan knows
-            about its instructions, before the error is raised.
-
     Raises:
         SpecError: the plan is for a machine of another byte order, or what is pinned does not fit.
         KernelError: or one of its kinds, with the name of the map, program or link as `symbol`.
     """
-    return _Execution(plan, on_program_error).run(plan.steps)
+    return _Execution(plan).run(plan.steps)
 
 
-def load(plan: Plan, *, on_program_error: OnProgramError | None = None) -> Object:
+def load(plan: Plan) -> Object:
     """Run the steps that load. Those that attach and pin are left to the methods of the `Object`; else as `execute`."""
-    return _Execution(plan, on_program_error).run(step for step in plan.steps if isinstance(step, _LOAD))
+    return _Execution(plan).run(step for step in plan.steps if isinstance(step, _LOAD))
 
 
 def fill_slots(data: bytes, slots: Iterable[s.Slot], number: Callable[[str], int]) -> bytes:
@@ -70,9 +65,8 @@ class _Execution:
     # Who makes something that outlives its descriptor puts the way to undo it into `undo` first: an interrupt may come
     # at any moment. Descriptors need no such care, see rawbpf.kernel.fd.
 
-    def __init__(self, plan: Plan, on_program_error: OnProgramError | None) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.on_program_error = on_program_error
         self.btf: Callable[[], Btf | None] = cache(partial(_parse_btf, plan))
         self.made: dict[str, Fd | Pinnable | None] = {}  # by handle; None: BTF that the kernel did not take
         self.links: dict[str, Attachment] = {}
@@ -260,9 +254,8 @@ class _Execution:
         with self.place(step):
             try:
                 fd, log = verifier.load(fields, insns, **more)
-            except KernelError as failure:
-                if self.on_program_error is not None:
-                    self.on_program_error(step, failure)
+            except VerifierError as failure:
+                self.explain(step, failure)
                 raise
         self.made[step.handle] = Program(
             fd,
@@ -273,6 +266,15 @@ class _Execution:
             expected_attach_type=step.expected_attach_type,
             log=log,
         )
+
+    def explain(self, step: s.LoadProgram, failure: VerifierError) -> None:
+        # the plan knows what the verifier cannot: which line of C, and what a poisoned instruction was
+        from rawbpf.plan.verdict import judge
+
+        verdict = judge(self.plan, step, failure.log)
+        failure.insn, failure.source = verdict.insn, verdict.source
+        failure.message = f"the verifier refused it: {verdict.message}" if verdict.message else failure.message
+        failure.hint = verdict.hint or failure.hint
 
     def place(self, step: s.LoadProgram) -> AbstractContextManager[None]:
         return where(symbol=step.name, section=step.section)
