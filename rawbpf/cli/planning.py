@@ -42,6 +42,12 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
     from rawbpf.objfile.reader import open_object
 
     spec = open_object(args.object)
+    if not spec.programs and not spec.maps:
+        raise SpecError(
+            "nothing in the object can be loaded: it has no program and no map",
+            path=spec.path,
+            hint='a program is a function with SEC("…"), a map a variable with SEC(".maps")',
+        )
     for setting in args.set:
         name, separator, text = setting.partition("=")
         if not separator:
