@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf
 
 _MAX_PARTS = 10_000
-_KEYWORDS = {t.Const: "const", t.Volatile: "volatile", t.Restrict: "restrict"}
 
 
 def type_name(btf: Btf, type_id: int) -> str:
@@ -23,7 +22,7 @@ def type_name(btf: Btf, type_id: int) -> str:
 
 
 def type_decl(
-    btf: Btf, type_id: int, name: str = "", *, specifier: Callable[[int], str] | None = None, tags: bool = False
+    btf: Btf, type_id: int, name: str = "", *, specifier: Callable[[int], str] | None = None, header: bool = False
 ) -> str:
     """The declaration of `name` with that type, such as ``int (*names[4])(struct sock *, u32)``.
 
@@ -34,67 +33,67 @@ def type_decl(
         type_id: the type; 0 is ``void``.
         name: what is declared; empty for the bare type.
         specifier: how to write a struct, union, enum, typedef, int or float; by default its name.
-        tags: write type tags as attributes, as clang takes them.
+        header: write it for a header: type tags as attributes, and ``[0]`` for arrays of no known length, which clang
+            takes anywhere in a struct.
     """
-    return _Declaration(btf, specifier, tags).declare(type_id, name, "", 0)
+    return _Declaration(btf, specifier, header).declare(type_id, name, (), 0)
 
 
 class _Declaration:
-    def __init__(self, btf: Btf, specifier: Callable[[int], str] | None, tags: bool) -> None:
+    def __init__(self, btf: Btf, specifier: Callable[[int], str] | None, header: bool) -> None:
         self.btf = btf
         self.specifier = specifier or self._name
-        self.tags = tags
+        self.header = header
         self._parts = 0
 
-    def declare(self, type_id: int, inner: str, qualifiers: str, depth: int) -> str:
+    def declare(self, type_id: int, inner: str, qualifiers: tuple[str, ...], depth: int) -> str:
         # C reads inside out: `inner` is the declarator so far, which pointers, arrays and functions wrap.
         self._parts += 1
         if depth > t.MAX_DEPTH or self._parts > _MAX_PARTS:
             raise BtfError(f"type {type_id} is nested too deeply for a declaration")
-        type_id, own = self._strip(type_id)
-        qualifiers = f"{qualifiers} {own}".strip()
+        type_id, qualifiers = self._strip(type_id, qualifiers)
         type = self.btf.type(type_id)
         match type:
             case t.Ptr():
-                star = f"*{qualifiers} {inner}" if qualifiers and inner else f"*{qualifiers}{inner}"
-                if isinstance(self.btf.type(self._strip(type.type_id)[0]), t.Array | t.FuncProto):
+                star = "*" + " ".join((*qualifiers, inner) if inner else qualifiers)
+                if isinstance(self.btf.type(self._strip(type.type_id, ())[0]), t.Array | t.FuncProto):
                     star = f"({star})"
-                return self.declare(type.type_id, star, "", depth + 1)
+                return self.declare(type.type_id, star, (), depth + 1)
             case t.Array():
                 # a qualified array is an array of qualified elements
-                return self.declare(type.type_id, f"{inner}[{type.nelems or ''}]", qualifiers, depth + 1)
+                length = type.nelems if type.nelems or self.header else ""
+                return self.declare(type.type_id, f"{inner}[{length}]", qualifiers, depth + 1)
             case t.FuncProto():
-                return self.declare(type.return_type_id, f"{inner}({self._params(type, depth)})", "", depth + 1)
+                return self.declare(type.return_type_id, f"{inner}({self._params(type, depth)})", (), depth + 1)
             case t.Func() | t.Var():
                 return self.declare(type.type_id, inner or type.name, qualifiers, depth + 1)
-        base = f"{qualifiers} {self.specifier(type_id)}".strip()
+        base = " ".join((*qualifiers, self.specifier(type_id)))
         return base + inner if inner.startswith("[") or not inner else f"{base} {inner}"
 
     def _params(self, proto: t.FuncProto, depth: int) -> str:
         params = [
-            "..." if param == ("", 0) else self.declare(param.type_id, param.name, "", depth + 1)
+            "..." if param == ("", 0) else self.declare(param.type_id, param.name, (), depth + 1)
             for param in proto.params
         ]
         return ", ".join(params) or "void"
 
-    def _strip(self, type_id: int) -> tuple[int, str]:
-        # The type behind qualifiers and tags, and these as text.
-        words: list[str] = []
+    def _strip(self, type_id: int, qualifiers: tuple[str, ...]) -> tuple[int, tuple[str, ...]]:
+        # The type behind qualifiers and tags, and these as text, after those that came before.
         for _ in range(t.MAX_DEPTH):
             type = self.btf.type(type_id)
             if isinstance(type, t.TypeTag):
                 word = self._tag(type)
             elif isinstance(type, t.Const | t.Volatile | t.Restrict):
-                word = _KEYWORDS[type.__class__]
+                word = type.kind.name.lower()
             else:
-                return type_id, " ".join(words)
-            if word and word not in words:
-                words.append(word)
+                return type_id, qualifiers
+            if word and word not in qualifiers:
+                qualifiers += (word,)
             type_id = type.type_id
         raise BtfError(f"type {type_id} is a chain of more than {t.MAX_DEPTH} qualifiers")
 
     def _tag(self, type: t.TypeTag) -> str:
-        if not self.tags:
+        if not self.header:
             return ""
         return f"__attribute__(({type.name}))" if type.attribute else f'__attribute__((btf_type_tag("{type.name}")))'
 
@@ -109,4 +108,4 @@ class _Declaration:
                 return f"enum {type.name or '{...}'}"
             case t.Fwd():
                 return f"{'union' if type.union else 'struct'} {type.name}"
-        return type.name or f"{type.kind.name.lower()}"
+        return type.name or type.kind.name.lower()
