@@ -24,12 +24,16 @@ def compare(ours: Recording, theirs: Recording) -> list[str]:
 
     A line reads ``what: ours != theirs``. Compared are the outcome, the order of creation, BTF byte by byte, each map's
     attribute and contents, each program's attribute, instructions, function and line records, bound maps, and the
-    kernel's digest of the instructions.
+    kernel's digest of the instructions. Where both refuse an object, one of them before it handed over anything, they
+    agree.
     """
     result = []
     if bool(ours.errno) != bool(theirs.errno):
         result.append(f"load: errno {ours.errno} ({_last(ours.log)}) != {theirs.errno} ({_last(theirs.log)})")
-    return result + compare_handed_over(normalise(ours), normalise(theirs))
+    mine, other = normalise(ours), normalise(theirs)
+    if ours.errno and theirs.errno and not (mine.order and other.order):
+        return result
+    return result + compare_handed_over(mine, other)
 
 
 def compare_handed_over(ours: HandedOver, theirs: HandedOver) -> list[str]:
