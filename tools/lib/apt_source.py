@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Packages of a Debian suite that this machine does not follow, without touching its own apt.
+
+A private apt has its own source list, package lists and cache in one directory. It shares the machine's proxy settings
+and Debian's archive key. It downloads; it never installs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from tools.lib.report import ToolError
+
+MIRROR = "http://deb.debian.org/debian"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+PACKAGES = ("apt", "debian-archive-keyring")
+"""What must be installed for this module to work."""
+
+
+def downloaded(package: str, version: str, directory: Path) -> Path | None:
+    """The .deb file that `AptSource.download` left in a directory; whole, for apt checks it before it puts it there."""
+    return next(directory.glob(f"{package}_{version.replace(':', '%3a')}_*.deb"), None)
+
+
+class AptSource:
+    """One suite, as an apt of its own below `directory`."""
+
+    def __init__(self, suite: str, directory: Path) -> None:
+        self._suite = suite
+        self._directory = directory
+        self._config = directory / "apt.conf"
+
+    def update(self) -> None:
+        """Fetch the suite's list of packages. To be called before the other methods."""
+        for part in ("etc/sources.list.d", "state/lists/partial", "cache/archives/partial"):
+            (self._directory / part).mkdir(parents=True, exist_ok=True)
+        (self._directory / "state" / "status").touch()
+        source = f"deb [signed-by={KEYRING}] {MIRROR} {self._suite} main\n"
+        (self._directory / "etc" / "sources.list").write_text(source)
+        self._config.write_text(self._settings())
+        self._run("apt-get", "--quiet", "update")
+
+    def versions(self, package: str) -> list[str]:
+        """The versions of a package that the suite has, newest first."""
+        table = self._run("apt-cache", "madison", package)
+        return [line.split("|")[1].strip() for line in table.splitlines() if line.count("|") == 2]
+
+    def names(self, pattern: str) -> list[str]:
+        """The packages whose whole name matches a regular expression."""
+        found = self._run("apt-cache", "search", "--names-only", f"^{pattern}$")
+        return [line.split(" - ")[0] for line in found.splitlines()]
+
+    def download(self, package: str, version: str, into: Path) -> Path:
+        """Download a package as a .deb file into a directory, unless it is there. Returns its path."""
+        into.mkdir(parents=True, exist_ok=True)
+        if not downloaded(package, version, into):
+            self._run("apt-get", "--quiet", "download", f"{package}={version}", cwd=into)
+        found = downloaded(package, version, into)
+        assert found, f"apt-get download did not write {package} {version} to {into}"
+        return found
+
+    def _settings(self) -> str:
+        proxies = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        return "\n".join(
+            [
+                *(line for line in proxies if line.startswith(("Acquire::http", "Acquire::https"))),
+                f'Dir "{self._directory}";',
+                'Dir::Etc "etc";',
+                'Dir::State "state";',
+                f'Dir::State::status "{self._directory}/state/status";',
+                'Dir::Cache "cache";',
+                'Acquire::Languages "none";',
+                f'APT::Sandbox::User "{"root" if os.geteuid() == 0 else ""}";',  # _apt cannot write below a home
+                "",
+            ]
+        )
+
+    def _run(self, *command: str, cwd: Path | None = None) -> str:
+        environment = {**os.environ, "APT_CONFIG": str(self._config), "LC_ALL": "C.UTF-8"}
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            reasons = [line for line in done.stderr.splitlines() if line.startswith("E: ")] or [done.stderr.strip()]
+            raise ToolError(
+                f"{' '.join(command)} failed for Debian's {self._suite}: {reasons[0].removeprefix('E: ')}",
+                hint=f"is there a way to {MIRROR}? A proxy of apt's own configuration is used",
+            )
+        return done.stdout

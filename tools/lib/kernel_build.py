@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Building the test kernel: fetch Debian's source, patch, configure, compile, keep what is needed to boot it.
+
+One build at a time (a lock). An interrupted one leaves its tree and continues there. The result appears whole, at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from tools.lib import kernel, machine
+from tools.lib.apt_source import PACKAGES as APT_PACKAGES
+from tools.lib.apt_source import AptSource, downloaded
+from tools.lib.report import Progress, ToolError, note
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PACKAGES = (
+    *APT_PACKAGES,
+    *("gcc", "make", "libc6-dev", "flex", "bison", "bc", "perl", "patch", "tar", "xz-utils", "dpkg"),
+    *("libelf-dev", "libssl-dev", "dwarves", "binutils"),
+)
+DISK_NEEDED = 5 * 10**9
+"""The source takes 1.9 GB, what is compiled 2.1 GB, the package 170 MB."""
+STEPS = 2500
+"""What a whole build prints in lines; how far it is, is judged by that."""
+FALLBACK = r"linux-source-7\.[0-9]+"
+
+
+def build(result: Path, *, keep_tree: bool = False) -> None:
+    """Build the test kernel into the directory `result`. Raises ToolError."""
+    base = machine.cache_dir() / "kernel"
+    with machine.locked(base / "lock", "waiting for another process that builds the test kernel"):
+        if result.is_dir():
+            return
+        note(f"building the test kernel, once for this source, patches and configuration, into {result}")
+        _check_disk(base)
+        machine.ensure_debian(PACKAGES)
+        tree = base / "tree"
+        package, version = _prepare_tree(base, tree)
+        _configure(tree)
+        _compile(tree, base / "build.log")
+        _publish(tree, f"{package} {version}\n", result)
+        if not keep_tree:
+            shutil.rmtree(tree)
+
+
+def _check_disk(base: Path) -> None:
+    free = shutil.disk_usage(base).free
+    if free < DISK_NEEDED and not (base / "tree").exists():
+        raise ToolError(
+            f"{base}: {free / 1e9:.1f} GB free, building the test kernel takes {DISK_NEEDED / 1e9:.1f} GB for a while",
+            hint="make room, or name another place in RAWBPF_CACHE",
+        )
+
+
+def _prepare_tree(base: Path, tree: Path) -> tuple[str, str]:
+    """Make the tree, patched, unless it is there. Returns the package and version that it is made from."""
+    stamp = tree / ".rawbpf-tree"
+    recipe = hashlib.sha256(b"".join(path.read_bytes() for path in (kernel.RECIPE / "source", *kernel.patches())))
+    if stamp.exists():
+        found, package, version = stamp.read_text().split()
+        if found == recipe.hexdigest():
+            note(f"continuing in {tree}")
+            return package, version
+    package, version, archive = _fetch(base)
+    note(f"unpacking {package} {version}")
+    shutil.rmtree(tree, ignore_errors=True)
+    _unpack(archive, package, tree)
+    _patch(tree, f"{package} {version}")
+    stamp.write_text(f"{recipe.hexdigest()} {package} {version}\n")
+    return package, version
+
+
+def _fetch(base: Path) -> tuple[str, str, Path]:
+    """Download the pinned package, or the next best, and drop others downloaded before. Returns name, version, file."""
+    pin = _pin()
+    downloads = base / "download"
+    present = downloaded(pin["package"], pin["version"], downloads)
+    if present:
+        return pin["package"], pin["version"], present
+    apt = AptSource(pin["suite"], base / "apt")
+    apt.update()
+    package, version = _choose_source(apt, pin)
+    note(f"downloading {package} {version} of Debian's {pin['suite']}")
+    archive = apt.download(package, version, downloads)
+    for old in downloads.glob("*.deb"):
+        if old != archive:
+            old.unlink()
+    return package, version, archive
+
+
+def _pin() -> dict[str, str]:
+    lines = (kernel.RECIPE / "source").read_text().splitlines()
+    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines if line[:1] != "#")}
+
+
+def _choose_source(apt: AptSource, pin: dict[str, str]) -> tuple[str, str]:
+    """The pinned package and version, or the newest version of it, or the newest package of the same series."""
+    wanted = (pin["package"], pin["version"])
+    newest_first = sorted(apt.names(FALLBACK), key=lambda name: int(name.rpartition(".")[2]), reverse=True)
+    for package in dict.fromkeys((pin["package"], *newest_first)):
+        versions = apt.versions(package)
+        if (package, pin["version"]) == wanted and pin["version"] in versions:
+            return wanted
+        if versions:
+            note(f"{' '.join(wanted)} has left Debian's {pin['suite']}: taking {package} {versions[0]} instead")
+            return package, versions[0]
+    raise ToolError(
+        f"Debian's {pin['suite']} has no {FALLBACK.replace(chr(92), '')}",
+        hint=f"name a kernel of your own in {kernel.VARIABLE}, or another source in {kernel.RECIPE / 'source'}",
+    )
+
+
+def _unpack(archive: Path, package: str, tree: Path) -> None:
+    """The source tree out of the .deb, which holds it as one compressed tar file."""
+    inner = f"./usr/src/{package}.tar.xz"
+    tree.mkdir(parents=True)
+    steps = (
+        ["dpkg-deb", "--fsys-tarfile", str(archive)],
+        ["tar", "--extract", "--to-stdout", inner],
+        ["tar", "--extract", "--xz", "--strip-components=1", f"--directory={tree}"],
+    )
+    running: list[subprocess.Popen[bytes]] = []
+    for step in steps:
+        source = running[-1].stdout if running else None
+        running.append(subprocess.Popen(step, stdin=source, stdout=subprocess.PIPE if step is not steps[-1] else None))
+        if source:
+            source.close()
+    if any([process.wait() for process in running]):
+        raise ToolError(f"{archive}: could not unpack {inner}", hint=f"remove the file, and try again: {archive}")
+
+
+def _patch(tree: Path, source: str) -> None:
+    for patch in kernel.patches():
+        command = ["patch", "--strip=1", "--batch", "--forward", f"--input={patch}"]
+        done = subprocess.run(command, cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            note(done.stdout.rstrip())
+            raise ToolError(f"{patch.name} does not apply to {source}")
+
+
+def _configure(tree: Path) -> None:
+    """allnoconfig plus our options; each must survive the dependencies of the kernel's options."""
+    wanted = (kernel.RECIPE / "config").read_text()
+    _make(tree, "allnoconfig", f"KCONFIG_ALLCONFIG={kernel.RECIPE / 'config'}")
+    result = (tree / ".config").read_text()
+    lost = [line for line in wanted.splitlines() if line.startswith("CONFIG_") and not _holds(line, result)]
+    if lost:
+        raise ToolError(
+            f"this kernel source does not take these lines of {kernel.RECIPE / 'config'}: {', '.join(lost)}"
+        )
+
+
+def _holds(line: str, config: str) -> bool:
+    option, _, value = line.partition("=")
+    if value == "n":
+        return not re.search(rf"^{option}=", config, re.MULTILINE)
+    return f"\n{line}\n" in config
+
+
+def _make(tree: Path, *arguments: str) -> None:
+    done = subprocess.run(_command(tree, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        note(done.stdout.rstrip())
+        raise ToolError(f"make {arguments[0]} failed in {tree}, see above")
+
+
+def _command(tree: Path, *arguments: str) -> list[str]:
+    """make, told the same names on every machine."""
+    names = ("KBUILD_BUILD_USER=rawbpf", "KBUILD_BUILD_HOST=rawbpf")
+    return ["nice", "make", f"--directory={tree}", *names, *arguments]
+
+
+def _compile(tree: Path, log: Path) -> None:
+    jobs = len(os.sched_getaffinity(0))
+    progress = Progress(f"compiling the test kernel with {jobs} jobs")
+    with log.open("w") as output:
+        command = _command(tree, f"--jobs={jobs}", "bzImage")
+        make = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert make.stdout
+        try:
+            for count, line in enumerate(make.stdout, 1):
+                output.write(line)
+                progress.update(f"{min(99, count * 100 // STEPS)} %")
+        except BaseException:
+            make.terminate()
+            raise
+        finally:
+            make.wait()
+    if make.returncode != 0:
+        progress.finish("failed")
+        note("".join(log.read_text().splitlines(keepends=True)[-25:]).rstrip())
+        raise ToolError(f"the test kernel did not compile, see above and {log}")
+    progress.finish("done")
+
+
+def _publish(tree: Path, source: str, result: Path) -> None:
+    """Put what is to be kept into a new directory, and give it its name when it is complete."""
+    new = result.with_suffix(".new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    shutil.copy(tree / kernel.IMAGE_IN_TREE, new / "bzImage")
+    shutil.copy(tree / ".config", new / "config")
+    (new / "source").write_text(source)
+    kernel.extract_btf(tree / "vmlinux", new / "vmlinux.btf")
+    new.rename(result)

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One guest while it runs: its QEMU, and what goes in and out.
+
+However it ends, no QEMU is left: it is killed on the way out, and by the host's kernel should this process be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import termios
+import threading
+import time
+import tty
+from typing import TYPE_CHECKING
+
+from tools.lib import qemu
+from tools.lib.report import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tools.lib.guest import Job
+
+GUEST_DIED = 121
+TIMED_OUT = 124
+
+CONSOLE_LINES = 30
+"""So many of the kernel's last messages are shown when it died."""
+
+PR_SET_PDEATHSIG = 1
+
+
+class GuestDied(ToolError):
+    """The guest ended without an exit code of the command: a panic."""
+
+    code = GUEST_DIED
+
+
+class NotUp(GuestDied):
+    """The guest does not get as far as to start a command."""
+
+
+class TimedOut(ToolError):
+    """The command took longer than it was given."""
+
+    code = TIMED_OUT
+
+
+class Session:
+    """A guest that is being started; `relay` sees it through to its end. A context manager, which kills it."""
+
+    def __init__(self, job: Job, hardware: qemu.Machine, directory: Path) -> None:
+        self._job = job
+        self._console = directory / "console"
+        self._complaints = directory / "qemu"
+        self._ports: dict[str, socket.socket] = {}
+        self._report = b""
+        self._process = self._start(hardware)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        for port in self._ports.values():
+            port.close()
+
+    def _start(self, hardware: qemu.Machine) -> subprocess.Popen[bytes]:
+        theirs: dict[str, socket.socket] = {}
+        for name in qemu.PORTS:
+            self._ports[name], theirs[name] = socket.socketpair()
+        descriptors = {name: end.fileno() for name, end in theirs.items()}
+        with self._complaints.open("wb") as complaints:
+            process = subprocess.Popen(
+                qemu.command_line(hardware, descriptors, self._console),
+                stdin=subprocess.DEVNULL,
+                stdout=complaints,
+                stderr=complaints,
+                pass_fds=tuple(descriptors.values()),
+                start_new_session=True,  # Ctrl-C is ours
+                preexec_fn=_die_with_parent,
+            )
+        for end in theirs.values():
+            end.close()
+        return process
+
+    def relay(self, *, boot_seconds: float, timeout: float | None) -> int:
+        """Pass everything on until the guest is gone, and return the command's exit code."""
+        start = time.monotonic()
+        with selectors.DefaultSelector() as selector, self._keyboard(selector):
+            for name, target in (("report", None), ("stdout", 1), ("stderr", 2), ("terminal", 1)):
+                selector.register(self._ports[name], selectors.EVENT_READ, target)
+            while any(isinstance(key.fileobj, socket.socket) for key in selector.get_map().values()):
+                for key, _ in selector.select(timeout=1.0):
+                    self._pass_on(selector, key)
+                elapsed = time.monotonic() - start
+                if timeout is not None and elapsed > timeout:
+                    raise TimedOut(f"timed out after {timeout:g} s{self._last_messages()}")
+                if not self._report and elapsed > boot_seconds:
+                    raise NotUp(f"the kernel does not come up in {boot_seconds:g} s{self._last_messages()}")
+        return self._exit_code()
+
+    def _pass_on(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
+        data = _read(key.fd)
+        if not data:
+            selector.unregister(key.fileobj)
+        elif key.data is None:
+            if not self._report and self._job.feeds_stdin:  # the command is about to start
+                threading.Thread(target=_pump, args=(0, self._ports["stdin"]), daemon=True).start()
+            self._report += data
+        elif isinstance(key.data, socket.socket):
+            key.data.sendall(data)
+        else:
+            while data:
+                data = data[os.write(key.data, data) :]
+
+    def _exit_code(self) -> int:
+        for line in self._report.decode().splitlines():
+            word, _, code = line.partition(" ")
+            if word == "exit":
+                return int(code)
+        if self._report:
+            raise GuestDied(f"the kernel died while the command ran{self._last_messages()}")
+        complaints = self._complaints.read_text(errors="replace").strip()
+        raise NotUp(f"the kernel died before it could run the command{self._last_messages()}\n{complaints}".rstrip())
+
+    def _last_messages(self) -> str:
+        text = self._console.read_text(errors="replace") if self._console.exists() else ""
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()][-CONSOLE_LINES:]
+        return "\n  ".join([". Its last messages:", *lines]) if lines else ", and said nothing"
+
+    @contextlib.contextmanager
+    def _keyboard(self, selector: selectors.BaseSelector) -> Iterator[None]:
+        """An interactive command gets every key as it is typed, Ctrl-C included."""
+        if 0 not in self._job.terminals:
+            yield
+            return
+        selector.register(0, selectors.EVENT_READ, self._ports["terminal"])
+        before = termios.tcgetattr(0)
+        tty.setraw(0)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65536)
+    except ConnectionResetError:  # QEMU was killed with input unread
+        return b""
+
+
+def _pump(source: int, port: socket.socket) -> None:
+    """Pass input on, in a thread: a file is always ready to be read, and the guest may never take it."""
+    with contextlib.suppress(OSError):  # the guest is gone
+        while data := os.read(source, 65536):
+            port.sendall(data)
+        port.shutdown(socket.SHUT_WR)
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
