@@ -31,15 +31,13 @@ _HEAD = """\
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
 #endif
-
 """
 _TAIL = """\
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute pop
 #endif
 
-#endif /* __VMLINUX_H__ */
-"""
+#endif /* __VMLINUX_H__ */"""
 _KFUNCS_HEAD = """\
 #ifndef BPF_NO_KFUNC_PROTOTYPES
 #ifndef __ksym
@@ -48,17 +46,16 @@ _KFUNCS_HEAD = """\
 #ifndef __weak
 #define __weak __attribute__((weak))
 #endif
-
 """
-_KFUNCS_TAIL = """\
+_KFUNCS_TAIL = """
 #endif /* BPF_NO_KFUNC_PROTOTYPES */
-
 """
 
 
 def emit_c(btf: Btf, roots: Iterable[int] | None = None, *, kfuncs: bool = False) -> Iterator[str]:
-    """The header, piece by piece. It is made for ``clang -target bpf``, with CO-RE relocations for all its structs.
+    """The header, in pieces that are each to be followed by a newline.
 
+    It is made for ``clang -target bpf``, and asks for CO-RE relocations of all accesses to its structs.
     Layouts are those of the BTF, told by padding and ``packed``. Of several types with one name, all but
     the first get a suffix such as ``___2``, which CO-RE ignores.
 
@@ -117,7 +114,7 @@ class _Emitter:
         for type_id in wanted:
             if self.btf.kind(type_id) in (BtfKind.ENUM, BtfKind.ENUM64) and type_id not in self._inlined:
                 # constants: an anonymous enum that nothing refers to
-                self.out.append(f"{self._enum(type_id)};\n\n")
+                self.out.append(f"{self._enum(type_id)};\n")
         yield from self._drain()
 
     def functions(self, wanted: list[int]) -> Iterator[str]:
@@ -129,8 +126,8 @@ class _Emitter:
         for type_id in wanted:
             type = self.btf.type(type_id)
             assert isinstance(type, t.Func)
-            yield f"extern {self._decl(type.type_id, self.names.ordinary(type_id))} __weak __ksym;\n"
-        yield f"\n{_KFUNCS_TAIL}"
+            yield f"extern {self._decl(type.type_id, self.names.ordinary(type_id))} __weak __ksym;"
+        yield _KFUNCS_TAIL
 
     def _drain(self) -> Iterator[str]:
         yield from self.out
@@ -147,7 +144,7 @@ class _Emitter:
                 self._record_needs(type_id, type, depth)
                 if type.name:
                     self._declared.add(type_id)
-                    self.out.append(f"{self._record(type_id, type, type.name)};\n\n")
+                    self.out.append(f"{self._record(type_id, type, type.name)};\n")
             case t.Array():
                 self.complete(type.type_id, depth + 1)
             case t.Typedef() | t.Const() | t.Volatile() | t.Restrict() | t.TypeTag():
@@ -171,10 +168,10 @@ class _Emitter:
                 elif type_id == self._body_of:
                     return False
                 else:
-                    self.out.append(f"{self.names.tag(type_id)};\n\n")
+                    self.out.append(f"{self.names.tag(type_id)};\n")
             case t.Enum():
                 if type.name:
-                    self.out.append(f"{self._enum(type_id)};\n\n")
+                    self.out.append(f"{self._enum(type_id)};\n")
             case t.Array():
                 self.complete(type_id, depth + 1)
             case t.Typedef():
@@ -206,7 +203,7 @@ class _Emitter:
         self.declare(type.type_id, depth + 1)
         self._body_of = outer
         name = self.names.ordinary(type_id)
-        self.out.append(f"typedef {self._decl(type.type_id, name)};\n\n")
+        self.out.append(f"typedef {self._decl(type.type_id, name)};\n")
         if not self.btf.name_of(type.type_id):
             self._aliases.setdefault(type.type_id, name)
 
