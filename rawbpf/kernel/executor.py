@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from rawbpf.kernel.object import Attachment
     from rawbpf.plan.plan import Plan
 
-
 _LOAD = (s.LoadBtf, s.CreateMap, s.UpdateMap, s.FreezeMap, s.LoadProgram, s.BindMap, s.Close)
 
 
@@ -72,18 +71,6 @@ class _Execution:
         self.links: dict[str, Attachment] = {}
         self.reused: set[str] = set()
         self.undo: list[Callable[[], object]] = []
-        self.handlers: dict[type, Callable[[Any], None]] = {
-            s.LoadBtf: self.load_btf,
-            s.CreateMap: self.create_map,
-            s.UpdateMap: self.update_map,
-            s.FreezeMap: self.freeze_map,
-            s.LoadProgram: self.load_program,
-            s.BindMap: self.bind_map,
-            s.SetStructOps: self.set_struct_ops,
-            s.CreateLink: self.create_link,
-            s.Pin: self.pin,
-            s.Close: self.close,
-        }
 
     def run(self, steps: Iterable[s.Step]) -> Object:
         if self.plan.little != (sys.byteorder == "little"):
@@ -91,7 +78,7 @@ class _Execution:
         try:
             for step in steps:
                 with where(path=self.plan.path):
-                    self.handlers[type(step)](step)
+                    _HANDLERS[type(step)](self, step)
             live = self.finish()
             self.undo.clear()
             return live
@@ -338,6 +325,20 @@ class _Execution:
         bpffs.make_directories(os.path.dirname(path), directories)
         self.undo.append(partial(bpffs.unpin_own, thing.fd, path))
         thing.pin(path)
+
+
+_HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
+    s.LoadBtf: _Execution.load_btf,
+    s.CreateMap: _Execution.create_map,
+    s.UpdateMap: _Execution.update_map,
+    s.FreezeMap: _Execution.freeze_map,
+    s.LoadProgram: _Execution.load_program,
+    s.BindMap: _Execution.bind_map,
+    s.SetStructOps: _Execution.set_struct_ops,
+    s.CreateLink: _Execution.create_link,
+    s.Pin: _Execution.pin,
+    s.Close: _Execution.close,
+}
 
 
 def _name(handle: str) -> str:
