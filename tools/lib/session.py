@@ -94,18 +94,17 @@ class Session:
 
     def relay(self, *, boot_seconds: float, timeout: float | None) -> int:
         """Pass everything on until the guest is gone, and return the command's exit code."""
-        start = time.monotonic()
+        begun = time.monotonic()  # to boot; later, to run the command
         with selectors.DefaultSelector() as selector, self._keyboard(selector):
             for name, target in (("report", None), ("stdout", 1), ("stderr", 2), ("terminal", 1)):
                 selector.register(self._ports[name], selectors.EVENT_READ, target)
             while any(isinstance(key.fileobj, socket.socket) for key in selector.get_map().values()):
-                for key, _ in selector.select(timeout=1.0):
+                was_up = bool(self._report)
+                for key, _ in selector.select(timeout=0.5):
                     self._pass_on(selector, key)
-                elapsed = time.monotonic() - start
-                if timeout is not None and elapsed > timeout:
-                    raise TimedOut(f"timed out after {timeout:g} s{self._last_messages()}")
-                if not self._report and elapsed > boot_seconds:
-                    raise NotUp(f"the kernel does not come up in {boot_seconds:g} s{self._last_messages()}")
+                if not was_up and self._report:
+                    begun = time.monotonic()
+                self._check_time(time.monotonic() - begun, boot_seconds, timeout)
         return self._exit_code()
 
     def _pass_on(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
@@ -121,6 +120,12 @@ class Session:
         else:
             while data:
                 data = data[os.write(key.data, data) :]
+
+    def _check_time(self, elapsed: float, boot_seconds: float, timeout: float | None) -> None:
+        if not self._report and elapsed > boot_seconds:
+            raise NotUp(f"the kernel does not come up in {boot_seconds:g} s{self._last_messages()}")
+        if self._report and timeout is not None and elapsed > timeout:
+            raise TimedOut(f"timed out after {timeout:g} s{self._last_messages()}")
 
     def _exit_code(self) -> int:
         for line in self._report.decode().splitlines():
