@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf
 
 _MAX_DEPTH = 200
+_DEFINITIONS = frozenset({BtfKind.STRUCT, BtfKind.UNION, BtfKind.ENUM, BtfKind.ENUM64, BtfKind.TYPEDEF})
 _MAX_LINES = 1_000_000
 
 _HEAD = """\
@@ -67,21 +68,25 @@ def emit_c(btf: Btf, roots: Iterable[int] | None = None, *, kfuncs: bool = False
     Raises:
         BtfError: a type contains itself, or is nested too deeply.
     """
-    emitter = _Emitter(btf)
-    wanted = list(btf.ids() if roots is None else roots)
-    yield _HEAD
-    yield from emitter.types(wanted, whole=roots is None)
-    functions = {id: None for id in wanted if roots is not None and btf.kind(id) == BtfKind.FUNC}
+    if roots is None:
+        wanted = [type_id for type_id in btf.ids() if btf.kind(type_id) in _DEFINITIONS]
+    else:
+        wanted = list(dict.fromkeys(roots))
+    functions = [type_id for type_id in wanted if btf.kind(type_id) == BtfKind.FUNC]
     if kfuncs:
-        functions |= dict.fromkeys(kfunc_ids(btf))
+        functions = list(dict.fromkeys(functions + kfunc_ids(btf)))
+    emitter = _Emitter(btf)
+    yield _HEAD
+    yield from emitter.types(wanted, functions)
     if functions:
-        yield from emitter.functions(list(functions))
+        yield from emitter.functions(functions)
     yield _TAIL
 
 
 def kfunc_ids(btf: Btf) -> list[int]:
-    """The functions that the BTF marks as kfuncs (``btf_decl_tag("bpf_kfunc")``), in order."""
-    tags = (btf.type(id) for id in btf.find_all("bpf_kfunc") if btf.kind(id) == BtfKind.DECL_TAG)
+    """The functions that the BTF itself (not its base) marks as kfuncs, ``btf_decl_tag("bpf_kfunc")``, in order."""
+    found = (type_id for type_id in btf.find_all("bpf_kfunc") if type_id in btf.ids())
+    tags = (btf.type(type_id) for type_id in found)
     return sorted({tag.type_id for tag in tags if isinstance(tag, t.DeclTag) and tag.component < 0})
 
 
@@ -103,12 +108,12 @@ class _Emitter:
 
     # -- what to write, in which order
 
-    def types(self, wanted: list[int], *, whole: bool) -> Iterator[str]:
-        """Write the types, and what they need."""
-        for type_id in wanted:
+    def types(self, wanted: list[int], functions: list[int]) -> Iterator[str]:
+        """Write the types, and what they need. The functions are only given their names, which cannot be others."""
+        for type_id in functions + wanted:
             self.names.reserve(type_id)
         for type_id in wanted:
-            if self.btf.name_of(type_id) or not whole:
+            if self.btf.name_of(type_id):
                 self.complete(type_id, 0)
                 yield from self._drain()
         for type_id in wanted:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rawbpf.btf import types as t
+from rawbpf.btf.cnames import identifier
 from rawbpf.errors import BtfError
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class _Declaration:
 
     def _params(self, proto: t.FuncProto, depth: int) -> str:
         params = [
-            "..." if param == ("", 0) else self.declare(param.type_id, param.name, (), depth + 1)
+            "..." if param == ("", 0) else self.declare(param.type_id, self._identifier(param.name), (), depth + 1)
             for param in proto.params
         ]
         return ", ".join(params) or "void"
@@ -92,10 +93,16 @@ class _Declaration:
             type_id = type.type_id
         raise BtfError(f"type {type_id} is a chain of more than {t.MAX_DEPTH} qualifiers")
 
+    def _identifier(self, name: str) -> str:
+        return identifier(name) if self.header else name
+
     def _tag(self, type: t.TypeTag) -> str:
         if not self.header:
             return ""
-        return f"__attribute__(({type.name}))" if type.attribute else f'__attribute__((btf_type_tag("{type.name}")))'
+        if type.attribute:
+            return f"__attribute__(({type.name}))"
+        text = type.name.replace("\\", r"\\").replace('"', r"\"")
+        return f'__attribute__((btf_type_tag("{text}")))'
 
     def _name(self, type_id: int) -> str:
         type = self.btf.type(type_id)

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from rawbpf.btf import codec as c
 from rawbpf.btf import types as t
+from rawbpf.btf.compound import Field, ListCodec, RecordCodec
 from rawbpf.btf.decl import type_name
 from rawbpf.btf.record import EnumValue, Record
 from rawbpf.errors import BtfError, SpecError
@@ -139,10 +140,10 @@ class _Compiler:
         if isinstance(element, t.Int) and element.size == 1 and _is_char(element):
             return c.TextCodec(label, array.nelems, flexible)
         item = self.compile(array.type_id, False, depth + 1)
-        return c.ListCodec(label, item, array.nelems, flexible, self.btf.little)
+        return ListCodec(label, item, array.nelems, flexible, self.btf.little)
 
     def _record(self, label: str, type: t.Struct | t.Union | t.Datasec, tail: bool, depth: int) -> Codec:
-        fields: dict[str, c.Field] = {}
+        fields: dict[str, Field] = {}
         for field in self._fields(type, tail, depth, 0):
             if field.name not in fields:
                 fields[field.name] = field
@@ -150,9 +151,9 @@ class _Compiler:
                 raise BtfError(f"{label} has two members {field.name!r}")
             if field.bits[1] > 8 * type.size:
                 raise BtfError(f"member {field.name!r} of {label} ends behind its {type.size} bytes")
-        return c.RecordCodec(label, type.size, list(fields.values()), self.btf.little)
+        return RecordCodec(label, type.size, list(fields.values()), self.btf.little)
 
-    def _fields(self, type: t.Struct | t.Union | t.Datasec, tail: bool, depth: int, base: int) -> Iterator[c.Field]:
+    def _fields(self, type: t.Struct | t.Union | t.Datasec, tail: bool, depth: int, base: int) -> Iterator[Field]:
         # The named members, those of anonymous members too; `base` in bits.
         if isinstance(type, t.Datasec):
             for var in type.vars:
@@ -170,7 +171,7 @@ class _Compiler:
             elif isinstance(inner, t.Struct | t.Union):
                 yield from self._fields(inner, last, depth + 1, member.bit_offset)
 
-    def _field(self, member: t.Member, tail: bool, depth: int) -> c.Field:
+    def _field(self, member: t.Member, tail: bool, depth: int) -> Field:
         name, type_id, at, bits = member
         type = self.btf.type(self.btf.resolve(type_id))
         if isinstance(type, t.Int) and not bits and (type.bits != 8 * type.size or at % 8):
@@ -178,12 +179,12 @@ class _Compiler:
             at, bits = at + type.bit_offset, type.bits
         if not bits and not at % 8:
             codec = self.compile(type_id, tail, depth + 1)
-            return c.Field(name, at // 8, codec, (at, at + 8 * codec.size))
+            return Field(name, at // 8, codec, (at, at + 8 * codec.size))
         if not bits or not isinstance(type, t.Int | t.Enum):
             raise BtfError(f"member {name!r} is a bit-field of {type_name(self.btf, type_id)}")
         label = f"{type_name(self.btf, type_id)}:{bits}"
         number = self._number(label, type, (at % 8 + bits + 7) // 8, at % 8, bits)
-        return c.Field(name, at // 8, number, (at, at + bits))
+        return Field(name, at // 8, number, (at, at + bits))
 
 
 def _is_char(type: t.Int) -> bool:
