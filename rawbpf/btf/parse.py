@@ -86,6 +86,7 @@ class Btf:
         self._cache: dict[int, t.Type] = {}
         self._by_name: dict[int, tuple[int, ...]] | None = None
         self._ptr_size = 0
+        self._aligns: dict[int, int] = {}
 
     # -- types by id
 
@@ -261,9 +262,15 @@ class Btf:
         raise BtfError(f"type {type_id} is nested more than {t.MAX_DEPTH} deep")
 
     def align_of(self, type_id: int, depth: int = 0) -> int:
-        """The natural alignment of a type in bytes (1 for a packed struct)."""
-        if depth > t.MAX_DEPTH:
-            raise BtfError(f"type {type_id} is nested more than {t.MAX_DEPTH} deep")
+        """The natural alignment of a type in bytes (1 for a packed struct), as libbpf's ``btf__align_of`` counts it."""
+        known = self._aligns.get(type_id)
+        if known is None:
+            if depth > t.MAX_DEPTH:
+                raise BtfError(f"type {type_id} is nested more than {t.MAX_DEPTH} deep")
+            known = self._aligns[type_id] = self._align(type_id, depth)
+        return known
+
+    def _align(self, type_id: int, depth: int) -> int:
         kind = self.type(type_id)
         if isinstance(kind, t.Ptr):
             return self.ptr_size
