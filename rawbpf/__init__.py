@@ -47,6 +47,7 @@ __all__ = [
     "RawbpfError",
     "Target",
     "VerifierError",
+    "execute",
     "host_target",
     "load",
     "make_plan",
@@ -106,7 +107,7 @@ def make_plan(
     spec: ObjectSpec,
     target: Target | None = None,
     *,
-    attach: bool = False,
+    attach: bool = True,
     pin_dir: str = "",
     only: Collection[str] | None = None,
     kconfig: str = "",
@@ -117,7 +118,7 @@ def make_plan(
     Args:
         spec: the object, from `open`.
         target: the kernel; by default the running one. ``Target.from_btf(FILE)`` is any other.
-        attach: add the steps that attach what attaches by itself.
+        attach: add the steps that attach what attaches by itself (`load` leaves them to the live object).
         pin_dir: add the steps that pin everything below this directory of a bpffs.
         only: load just the programs with these names.
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
@@ -137,10 +138,10 @@ def make_plan(
 
 
 def load(source: ObjectSpec | Plan | str | os.PathLike[str], target: Target | None = None) -> Object:
-    """Load an object into the running kernel. Nothing is attached.
+    """Load an object into the running kernel. Nothing is attached or pinned: the live object does that when asked.
 
     Args:
-        source: a spec, a plan, or the path of an object file.
+        source: a spec, a plan (whose steps that attach and pin are left out), or the path of an object file.
         target: the kernel to plan for; only of use when `source` is no plan.
 
     Returns:
@@ -150,11 +151,19 @@ def load(source: ObjectSpec | Plan | str | os.PathLike[str], target: Target | No
         KernelError: a system call said no; `VerifierError` with the log if it was the verifier. Nothing is left behind.
         RawbpfError: whatever `open` and `make_plan` raise.
     """
-    from rawbpf.kernel.executor import execute
-    from rawbpf.objfile.spec import ObjectSpec
+    from rawbpf.kernel import executor
     from rawbpf.plan.plan import Plan
 
     if isinstance(source, Plan):
-        return execute(source)
+        return executor.load(source)
+    from rawbpf.objfile.spec import ObjectSpec
+
     spec = source if isinstance(source, ObjectSpec) else open(source)
-    return execute(make_plan(spec, target))
+    return executor.load(make_plan(spec, target))
+
+
+def execute(plan: Plan) -> Object:
+    """Run all steps of a plan on the running kernel: load, attach, pin. Otherwise as `load`."""
+    from rawbpf.kernel import executor
+
+    return executor.execute(plan)

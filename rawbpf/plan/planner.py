@@ -59,7 +59,7 @@ def make_plan(
     spec: ObjectSpec,
     target: Target,
     *,
-    attach: bool = False,
+    attach: bool = True,
     pin_dir: str = "",
     only: Collection[str] | None = None,
     kconfig: str = "",
