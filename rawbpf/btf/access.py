@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.btf import types as t
 from rawbpf.btf.match import essential_name, fields_compatible, types_compatible, types_match
-from rawbpf.errors import BtfError, CoreRelocationError
+from rawbpf.errors import CoreRelocationError
 from rawbpf.uapi import CoreReloKind as Kind
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_ACCESS = 64
 """How many steps an access string may have (the kernel's BPF_CORE_SPEC_MAX_LEN)."""
+_MAX_DIGITS = 10  # of an index: it is a u32
 
 FIELD_KINDS = frozenset(
     {
@@ -77,12 +78,12 @@ def describe_type(btf: Btf, type_id: int) -> str:
 def read_access(btf: Btf, relo: CoreRelo) -> Access:
     """The path of a relocation in the object's own BTF. Raises `CoreRelocationError` for a wrong access string."""
     path = Access(btf, relo.type_id)
-    try:
-        indexes = [int(part) for part in relo.access.split(":")]
-    except ValueError:
-        raise CoreRelocationError(f"access string {relo.access!r} is not made of numbers") from None
-    if len(indexes) > MAX_ACCESS or min(indexes) < 0:
-        raise CoreRelocationError(f"access string {relo.access!r} has more than {MAX_ACCESS} steps, or a negative one")
+    parts = relo.access.split(":")
+    if not all(part.isascii() and part.isdigit() and len(part) <= _MAX_DIGITS for part in parts):
+        raise CoreRelocationError(f"access string {relo.access[:80]!r} is not made of numbers")
+    if len(parts) > MAX_ACCESS:
+        raise CoreRelocationError(f"access string {relo.access[:80]!r} has more than {MAX_ACCESS} steps")
+    indexes = [int(part) for part in parts]
     if relo.kind in TYPE_KINDS:
         if indexes != [0]:
             raise CoreRelocationError(f"access string {relo.access!r} of a type is not '0'")
@@ -182,28 +183,28 @@ def _match_element(step: Accessor, path: Access, type_id: int, *, first: bool) -
     return type_id
 
 
-def _match_member(local: Btf, step: Accessor, path: Access, type_id: int, depth: int = 0) -> int | None:
+def _match_member(local: Btf, step: Accessor, path: Access, type_id: int) -> int | None:
     """The type of the member named by `step`, searched in anonymous members too, and the path extended; or None."""
-    if depth > MAX_ACCESS:
-        raise BtfError(f"anonymous members nest more than {MAX_ACCESS} deep")
     target = path.btf
-    type_id = target.resolve(type_id)
-    kind = target.type(type_id)
-    if not isinstance(kind, t.Struct | t.Union):
-        return None
-    for index, member in enumerate(kind.members):
-        if not member.name:
-            path.bit_offset += member.bit_offset
-            found = _match_member(local, step, path, member.type_id, depth + 1)
-            if found is not None:
-                return found
-            path.bit_offset -= member.bit_offset
-        elif member.name == step.name:
-            owner = local.type(step.type_id)
-            assert isinstance(owner, t.Struct | t.Union)
-            if not fields_compatible(local, owner.members[step.idx].type_id, target, member.type_id):
-                return None
-            path.steps.append(Accessor(type_id, index, member.name))
-            path.bit_offset += member.bit_offset
-            return member.type_id
+    owner = local.type(step.type_id)
+    assert isinstance(owner, t.Struct | t.Union)
+    waiting, seen = [(type_id, path.bit_offset)], set()
+    while waiting:
+        type_id, begin = waiting.pop()
+        type_id = target.resolve(type_id)
+        kind = target.type(type_id)
+        if type_id in seen or not isinstance(kind, t.Struct | t.Union):
+            continue
+        seen.add(type_id)
+        anonymous = []
+        for index, member in enumerate(kind.members):
+            if not member.name:
+                anonymous.append((member.type_id, begin + member.bit_offset))
+            elif member.name == step.name:
+                if not fields_compatible(local, owner.members[step.idx].type_id, target, member.type_id):
+                    break
+                path.steps.append(Accessor(type_id, index, member.name))
+                path.bit_offset = begin + member.bit_offset
+                return member.type_id
+        waiting += reversed(anonymous)
     return None

@@ -14,6 +14,7 @@ from rawbpf.btf import types as t
 from rawbpf.btf.access import (
     ENUM_KINDS,
     FIELD_KINDS,
+    TYPE_KINDS,
     Access,
     describe_type,
     match_access,
@@ -115,9 +116,10 @@ class CoreResolver:
         return known
 
     def _resolve(self, relo: CoreRelo) -> CoreFix:
+        access = ""
         try:
             local = read_access(self.local, relo)
-            name = CORE_KIND_NAMES[Kind(relo.kind)]
+            access = str(local)
             if relo.kind == Kind.TYPE_ID_LOCAL:
                 text = describe_type(self.local, relo.type_id)
                 return CoreFix(relo.kind, text, "", relo.type_id, relo.type_id, False, False)
@@ -130,10 +132,10 @@ class CoreResolver:
             return _make_fix(relo.kind, local, found, log)
         except CoreRelocationError as error:
             if not error.kind:
-                error.kind = CORE_KIND_NAMES.get(relo.kind, str(relo.kind))  # type: ignore[call-overload]
+                error.kind = _kind_name(relo.kind)
             raise
         except RawbpfError as error:
-            raise CoreRelocationError(error.message, kind=name, access=str(local)) from error
+            raise CoreRelocationError(error.message, kind=_kind_name(relo.kind), access=access) from error
 
     def _match(self, relo: CoreRelo, local: Access) -> tuple[Access | None, tuple[str, ...]]:
         candidates = self.candidates(relo.type_id)
@@ -147,9 +149,9 @@ class CoreResolver:
         if not matched:
             return None, tuple(log)
         first = matched[0][1]
-        want = _side(relo.kind, first)
+        want = _answer(relo.kind, first)
         for candidate, path in matched[1:]:
-            if path.bit_offset != first.bit_offset or _side(relo.kind, path) != want:
+            if _answer(relo.kind, path) != want:
                 raise CoreRelocationError(
                     f"{local}: {_label(matched[0][0])} and {_label(candidate)} give different answers",
                     access=str(local),
@@ -179,6 +181,10 @@ class CoreResolver:
                     yield Candidate(btf, found)
 
 
+def _kind_name(kind: int) -> str:
+    return CORE_KIND_NAMES[Kind(kind)] if kind in FIELD_KINDS | TYPE_KINDS | ENUM_KINDS else str(kind)
+
+
 def _label(candidate: Candidate) -> str:
     return f"{candidate.btf.name} [{candidate.type_id}] {describe_type(candidate.btf, candidate.type_id)}"
 
@@ -200,6 +206,12 @@ def _make_fix(kind: int, local: Access, found: Access | None, log: tuple[str, ..
         found is None or new is None or _resizable(local.btf, old, found.btf, new),
         log,
     )
+
+
+def _answer(kind: int, path: Access) -> tuple[int, int | None]:
+    # what candidates have to agree on; the field's type is not part of it
+    side = _side(kind, path)
+    return path.bit_offset, side.value if side else None
 
 
 def _side(kind: int, path: Access | None) -> _Value | None:
