@@ -66,81 +66,121 @@ def fields_compatible(local: Btf, local_id: int, target: Btf, target_id: int) ->
     raise BtfError(f"array types nest more than {MAX_LEVEL} deep")
 
 
-def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int, level: int = MAX_LEVEL) -> bool:
+def types_compatible(local: Btf, local_id: int, target: Btf, target_id: int) -> bool:
     """Whether two types are compatible: kinds agree, through pointers, arrays and prototypes."""
-    for _ in range(level):
-        local_id, target_id = local.resolve(local_id), target.resolve(target_id)
-        one, other = local.type(local_id), target.type(target_id)
-        if not same_kind(one.kind, other.kind):
-            return False
-        if isinstance(one, t.Int):
-            return not _bitfield_int(one) and not _bitfield_int(other)
-        if isinstance(one, t.Ptr | t.Array) and isinstance(other, t.Ptr | t.Array):
-            local_id, target_id = one.type_id, other.type_id
-        elif isinstance(one, t.FuncProto) and isinstance(other, t.FuncProto):
-            if len(one.params) != len(other.params):
-                return False
-            pairs = zip(one.params, other.params, strict=True)
-            if not all(types_compatible(local, a.type_id, target, b.type_id, level - 1) for a, b in pairs):
-                return False
-            local_id, target_id = one.return_type_id, other.return_type_id
-        else:
-            return isinstance(one, t.Void | t.Struct | t.Union | t.Enum | t.Fwd)
-    raise BtfError(f"types nest more than {MAX_LEVEL} deep")
+    return _Comparison(local, target).compatible(local_id, target_id, MAX_LEVEL)
+
+
+def types_match(local: Btf, local_id: int, target: Btf, target_id: int) -> bool:
+    """Whether the kernel's type has all that the object's type has: every member, enumerator and parameter."""
+    return _Comparison(local, target).match(local_id, target_id, False, MAX_LEVEL)
 
 
 def _names_match(one: str, other: str) -> bool:
     return essential_name(one) == essential_name(other)
 
 
-def types_match(
-    local: Btf, local_id: int, target: Btf, target_id: int, behind_ptr: bool = False, level: int = MAX_LEVEL
-) -> bool:
-    """Whether the kernel's type has all that the object's type has: every member, enumerator and parameter."""
-    if level <= 0:
-        raise BtfError(f"types nest more than {MAX_LEVEL} deep")
-    for _ in range(MAX_LEVEL):
-        one = local.type(local.resolve(local_id))
-        other = target.type(target.resolve(target_id))
-        if not _names_match(one.name, other.name):
-            return False
-        if isinstance(one, t.Ptr) and isinstance(other, t.Ptr):
-            behind_ptr = True
-            local_id, target_id = one.type_id, other.type_id
-        elif isinstance(one, t.Array) and isinstance(other, t.Array):
-            if one.nelems != other.nelems:
+class _Comparison:
+    # of two types and what they are made of; pairs that are met again are not compared again
+
+    def __init__(self, local: Btf, target: Btf) -> None:
+        self._local = local
+        self._target = target
+        self._compatible: dict[tuple[int, int], bool] = {}
+        self._matching: dict[tuple[int, int, bool], bool] = {}
+
+    def compatible(self, local_id: int, target_id: int, level: int) -> bool:
+        pair = local_id, target_id
+        if pair not in self._compatible:
+            self._compatible[pair] = self._compare(local_id, target_id, level)
+        return self._compatible[pair]
+
+    def _compare(self, local_id: int, target_id: int, level: int) -> bool:
+        local, target = self._local, self._target
+        for _ in range(level):
+            one, other = local.type(local.resolve(local_id)), target.type(target.resolve(target_id))
+            if not same_kind(one.kind, other.kind):
                 return False
-            local_id, target_id = one.type_id, other.type_id
-        elif isinstance(one, t.FuncProto) and isinstance(other, t.FuncProto):
-            if len(one.params) != len(other.params):
-                return False
-            for mine, theirs in zip(one.params, other.params, strict=True):
-                if not types_match(local, mine.type_id, target, theirs.type_id, behind_ptr, level - 1):
+            if isinstance(one, t.Int):
+                return not _bitfield_int(one) and not _bitfield_int(other)
+            if isinstance(one, t.Ptr | t.Array) and isinstance(other, t.Ptr | t.Array):
+                local_id, target_id = one.type_id, other.type_id
+            elif isinstance(one, t.FuncProto) and isinstance(other, t.FuncProto):
+                if len(one.params) != len(other.params):
                     return False
-            local_id, target_id = one.return_type_id, other.return_type_id
-        else:
-            return _leaves_match(local, one, target, other, behind_ptr, level)
-    raise BtfError(f"types nest more than {MAX_LEVEL} deep")
+                pairs = zip(one.params, other.params, strict=True)
+                if not all(self.compatible(mine.type_id, theirs.type_id, level - 1) for mine, theirs in pairs):
+                    return False
+                local_id, target_id = one.return_type_id, other.return_type_id
+            else:
+                return isinstance(one, t.Void | t.Struct | t.Union | t.Enum | t.Fwd)
+        raise _too_deep()
 
+    def match(self, local_id: int, target_id: int, behind_ptr: bool, level: int) -> bool:
+        if level <= 0:
+            raise _too_deep()
+        pair = local_id, target_id, behind_ptr
+        if pair not in self._matching:
+            self._matching[pair] = self._match(local_id, target_id, behind_ptr, level)
+        return self._matching[pair]
 
-def _leaves_match(local: Btf, one: t.Type, target: Btf, other: t.Type, behind_ptr: bool, level: int) -> bool:
-    if isinstance(one, t.Void):
-        return isinstance(other, t.Void)
-    if isinstance(one, t.Int):
-        return isinstance(other, t.Int) and one.size == other.size and one.signed == other.signed
-    if isinstance(one, t.Enum):
-        return isinstance(other, t.Enum) and _enums_match(one, other)
-    if isinstance(one, t.Fwd):
-        if isinstance(other, t.Fwd):
-            return one.union == other.union
-        return behind_ptr and isinstance(other, t.Union if one.union else t.Struct)
-    if isinstance(one, t.Struct | t.Union):
-        if behind_ptr and isinstance(other, t.Fwd):
-            return other.union == isinstance(one, t.Union)
-        if one.kind != other.kind or not isinstance(other, t.Struct | t.Union):
+    def _match(self, local_id: int, target_id: int, behind_ptr: bool, level: int) -> bool:
+        local, target = self._local, self._target
+        for _ in range(MAX_LEVEL):
+            one, other = local.type(local.resolve(local_id)), target.type(target.resolve(target_id))
+            if not _names_match(one.name, other.name):
+                return False
+            if isinstance(one, t.Ptr) and isinstance(other, t.Ptr):
+                behind_ptr = True
+                local_id, target_id = one.type_id, other.type_id
+            elif isinstance(one, t.Array) and isinstance(other, t.Array):
+                if one.nelems != other.nelems:
+                    return False
+                local_id, target_id = one.type_id, other.type_id
+            elif isinstance(one, t.FuncProto) and isinstance(other, t.FuncProto):
+                if len(one.params) != len(other.params):
+                    return False
+                pairs = zip(one.params, other.params, strict=True)
+                if not all(self.match(mine.type_id, theirs.type_id, behind_ptr, level - 1) for mine, theirs in pairs):
+                    return False
+                local_id, target_id = one.return_type_id, other.return_type_id
+            else:
+                return self._leaves_match(one, other, behind_ptr, level)
+        raise _too_deep()
+
+    def _leaves_match(self, one: t.Type, other: t.Type, behind_ptr: bool, level: int) -> bool:
+        match one:
+            case t.Void():
+                return isinstance(other, t.Void)
+            case t.Int():
+                return isinstance(other, t.Int) and one.size == other.size and one.signed == other.signed
+            case t.Enum():
+                return isinstance(other, t.Enum) and _enums_match(one, other)
+            case t.Fwd():
+                if isinstance(other, t.Fwd):
+                    return one.union == other.union
+                return behind_ptr and isinstance(other, t.Union if one.union else t.Struct)
+            case t.Struct() | t.Union():
+                if behind_ptr and isinstance(other, t.Fwd):
+                    return other.union == isinstance(one, t.Union)
+                if one.kind != other.kind or not isinstance(other, t.Struct | t.Union):
+                    return False
+                return behind_ptr or self._members_match(one, other, level)
+        return False
+
+    def _members_match(self, one: t.Struct | t.Union, other: t.Struct | t.Union, level: int) -> bool:
+        if len(one.members) > len(other.members):
             return False
-        return behind_ptr or _members_match(local, one, target, other, level)
-    return False
+        by_name: dict[str, list[t.Member]] = {}
+        for theirs in other.members:
+            by_name.setdefault(essential_name(theirs.name), []).append(theirs)
+        return all(
+            any(
+                self.match(mine.type_id, theirs.type_id, False, level - 1)
+                for theirs in by_name.get(essential_name(mine.name), ())
+            )
+            for mine in one.members
+        )
 
 
 def _enums_match(one: t.Enum, other: t.Enum) -> bool:
@@ -152,14 +192,5 @@ def _enums_match(one: t.Enum, other: t.Enum) -> bool:
     )
 
 
-def _members_match(local: Btf, one: t.Struct | t.Union, target: Btf, other: t.Struct | t.Union, level: int) -> bool:
-    if len(one.members) > len(other.members):
-        return False
-    return all(
-        any(
-            _names_match(mine.name, theirs.name)
-            and types_match(local, mine.type_id, target, theirs.type_id, False, level - 1)
-            for theirs in other.members
-        )
-        for mine in one.members
-    )
+def _too_deep() -> BtfError:
+    return BtfError(f"types nest more than {MAX_LEVEL} deep")
