@@ -17,14 +17,11 @@ struct tcp_sock;
 
 HELPER(1, void *, bpf_map_lookup_elem, void *map, const void *key);
 HELPER(2, long, bpf_map_update_elem, void *map, const void *key, const void *value, u64 flags);
-HELPER(3, long, bpf_map_delete_elem, void *map, const void *key);
-HELPER(5, u64, bpf_ktime_get_ns, void);
 HELPER(12, long, bpf_tail_call, void *ctx, void *prog_array, u32 index);
 HELPER(14, u64, bpf_get_current_pid_tgid, void);
 HELPER(87, long, bpf_map_push_elem, void *map, const void *value, u64 flags);
 HELPER(89, long, bpf_map_peek_elem, void *map, void *value);
 HELPER(107, void *, bpf_sk_storage_get, void *map, void *sk, void *initial, u64 flags);
-HELPER(108, long, bpf_sk_storage_delete, void *map, void *sk);
 HELPER(113, long, bpf_probe_read_kernel, void *dst, u32 size, const void *address);
 HELPER(131, void *, bpf_ringbuf_reserve, void *ringbuf, u64 size, u64 flags);
 HELPER(132, void, bpf_ringbuf_submit, void *record, u64 flags);

@@ -8,12 +8,7 @@
 struct sock {
 } __core;
 
-struct inet_connection_sock {
-	u8 icsk_ca_state : 5;
-} __core;
-
 struct tcp_sock {
-	struct inet_connection_sock inet_conn;
 	u32 write_seq;
 	u32 snd_nxt;
 	u32 packets_out;
@@ -30,18 +25,8 @@ struct tcp_sock {
 struct tcp_congestion_ops {
 	u32 (*ssthresh)(struct sock *sk);
 	void (*cong_avoid)(struct sock *sk, u32 ack, u32 acked);
-	void (*set_state)(struct sock *sk, u8 new_state);
 	u32 (*undo_cwnd)(struct sock *sk);
 	char name[16];
 	void (*init)(struct sock *sk);
 	void (*release)(struct sock *sk);
 } __core;
-
-/* enum tcp_ca_state: what congestion control thinks of the connection. */
-enum {
-	TCP_CA_Open,
-	TCP_CA_Disorder,
-	TCP_CA_CWR,
-	TCP_CA_Recovery,
-	TCP_CA_Loss,
-};

@@ -18,7 +18,6 @@ typedef _Bool bool;
 
 /* What callbacks return, negated, when they fail. */
 enum {
-	ENOENT = 2,
 	ENOMEM = 12,
 	EINVAL = 22,
 };
