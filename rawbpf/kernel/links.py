@@ -114,8 +114,10 @@ class Registration(Pinnable):
 
     def close(self) -> None:
         """Unregister it, unless its map is pinned or it was done before."""
+        if self.closed:
+            return
         with self.fd:
-            if not (self.closed or self.pins or self._ended):
+            if not self.pins and not self._ended:
                 self.detach()
 
     def __repr__(self) -> str:

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Probes on the running kernel, checked against its version where that is conclusive."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from typing import TYPE_CHECKING
+
+import asm
+import pytest
+
+from rawbpf.errors import KernelError, NotSupportedError, SpecError
+from rawbpf.kernel import creation, features, gate, host, known_types, verifier
+from rawbpf.kernel.attr import COMMON, attr_layout
+from rawbpf.uapi import COMMON_ATTRS, Cmd, MapType, ProgType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "_known", {})
+
+
+def running(version: str) -> bool:
+    """Whether the running kernel is of that release or a newer one."""
+    major, minor = map(int, version.split("."))
+    return host.version() >= major << 16 | minor << 8
+
+
+# what a kernel may lack whatever its version, as its configuration decides
+_CONFIGURED = {"syscall_wrapper", "probe_read_kernel", "bpf_cookie"}
+
+
+@pytest.mark.parametrize("name", features.FEATURES)
+def test_a_newer_kernel_has_it(name: str) -> None:
+    answer = features.probe(name)
+    assert answer is not None
+    if running(features.FEATURES[name].since) and name not in _CONFIGURED:
+        assert answer
+
+
+def test_an_unknown_feature() -> None:
+    with pytest.raises(SpecError, match="'telepathy'"):
+        features.probe("telepathy")
+
+
+def answer_all(number: int) -> gate.Syscall:
+    """A kernel that refuses everything with the same errno."""
+
+    def refuse(*arguments: int) -> int:
+        ctypes.set_errno(number)
+        return -1
+
+    return refuse
+
+
+def test_no_is_remembered() -> None:
+    with gate.replace(answer_all(errno.EINVAL)):
+        assert features.probe("btf_float") is False
+        assert not features.Features().has("btf_float")
+        with pytest.raises(NotSupportedError, match="floating") as error:
+            features.Features().require("btf_float")
+        assert error.value.min_version == "5.13"
+    assert features.probe("btf_float") is False
+
+
+def test_could_not_tell_is_not_remembered() -> None:
+    with gate.replace(answer_all(errno.EPERM)):
+        assert features.probe("array_mmap") is None
+        assert features.Features().has("array_mmap")
+        features.Features().require("array_mmap")
+    assert features.probe("array_mmap") is True
+
+
+def test_a_probe_is_made_once() -> None:
+    calls: list[Cmd] = []
+    with gate.observe(lambda call: calls.append(call.command)):
+        assert features.probe("array_mmap")
+        assert features.probe("array_mmap")
+    assert calls == [Cmd.MAP_CREATE]
+
+
+# this kernel may be built without them
+_OPTIONAL_PROGRAMS = {ProgType.LIRC_MODE2, ProgType.NETFILTER, ProgType.LSM, ProgType.KPROBE, ProgType.EXT}
+_OPTIONAL_PROGRAMS |= {ProgType.TRACING}  # trampolines may be refused
+_OPTIONAL_MAPS = {MapType.INSN_ARRAY, MapType.RHASH, MapType.XSKMAP}
+
+
+@pytest.mark.parametrize("kind", list(ProgType)[1:], ids=lambda kind: kind.name)
+def test_program_types(kind: ProgType) -> None:
+    answer = known_types.has_prog_type(kind)
+    if kind not in _OPTIONAL_PROGRAMS:
+        assert answer is running(known_types.since(known_types.PROG_TYPES, kind.name))
+
+
+@pytest.mark.parametrize("kind", list(MapType)[1:], ids=lambda kind: kind.name)
+def test_map_types(kind: MapType) -> None:
+    answer = known_types.has_map_type(kind)
+    assert answer is not None
+    if kind not in _OPTIONAL_MAPS:
+        assert answer is running(known_types.since(known_types.MAP_TYPES, kind.name))
+
+
+def test_types_that_no_kernel_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    with gate.replace(answer_all(errno.EINVAL)):
+        assert known_types.has_map_type(MapType.HASH) is False
+        assert known_types.has_map_type(MapType.TASK_STORAGE) is False
+        assert known_types.has_prog_type(ProgType.XDP) is False
+    assert known_types.missing_map_type(MapType.RINGBUF).min_version == "5.8"
+    assert known_types.missing_prog_type(ProgType.SYSCALL).min_version == "5.14"
+
+
+def test_helpers() -> None:
+    assert known_types.has_helper(ProgType.XDP, "bpf_xdp_adjust_head") is True
+    assert known_types.has_helper(ProgType.SOCKET_FILTER, "bpf_xdp_adjust_head") is False
+    with gate.replace(answer_all(errno.EPERM)):
+        assert known_types.has_helper(ProgType.XDP, "bpf_map_lookup_elem") is None
+
+
+def test_every_type_has_a_release() -> None:
+    programs = {name for names in known_types.PROG_TYPES.values() for name in names}
+    maps = {name for names in known_types.MAP_TYPES.values() for name in names}
+    assert programs == {kind.name for kind in ProgType} - {"UNSPEC"}
+    assert maps == {kind.name for kind in MapType} - {"UNSPEC", "INSN_ARRAY", "RHASH"}
+
+
+@pytest.fixture
+def old_kernel() -> Iterator[list[Cmd]]:
+    """A kernel that knows no names: their part of the attr is refused with E2BIG."""
+    calls: list[Cmd] = []
+    real = gate._kernel()
+
+    def call(command: int, address: int, size: int, *common: int) -> int:
+        calls.append(Cmd(command))
+        limit = {Cmd.MAP_CREATE: "map_name", Cmd.PROG_LOAD: "prog_name"}.get(Cmd(command))
+        if limit and size > attr_layout(Cmd(command)).offset(limit):
+            ctypes.set_errno(errno.E2BIG)
+            return -1
+        return real(command, address, size, *common)
+
+    with gate.replace(call):
+        yield calls
+
+
+def test_names_are_left_out_where_there_are_none(old_kernel: list[Cmd]) -> None:
+    shape = {"map_type": MapType.ARRAY, "key_size": 4, "value_size": 4, "max_entries": 1, "map_name": "named"}
+    with creation.create_map(shape) as fd:
+        assert fd.fileno() > 2
+    with verifier.load({"prog_type": ProgType.SOCKET_FILTER, "prog_name": "named"}, asm.RETURN_0, license="GPL").fd:
+        pass
+    assert features.probe("prog_name") is False
+
+
+def test_a_map_that_is_refused_says_why() -> None:
+    with pytest.raises(KernelError) as error:
+        creation.create_map({"map_type": MapType.HASH, "key_size": 0, "value_size": 4, "max_entries": 1})
+    assert error.value.errno == errno.EINVAL
+    assert "key_size 0" in (error.value.hint or error.value.message)
+
+
+def test_a_map_type_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with gate.replace(answer_all(errno.EINVAL)), pytest.raises(NotSupportedError, match="RINGBUF"):
+        creation.create_map({"map_type": MapType.RINGBUF, "max_entries": 4096})
+
+
+def test_both_reasons_are_told_when_btf_is_not_the_cause() -> None:
+    layout = attr_layout(Cmd.MAP_CREATE)
+
+    def refuse(command: int, address: int, size: int, *common: int) -> int:
+        fields = layout.unpack(ctypes.string_at(address, size))
+        ctypes.set_errno(errno.EBADF if fields["btf_fd"] else errno.ENOMEM)
+        return -1
+
+    fields = {"map_type": MapType.HASH, "btf_fd": 9, "btf_key_type_id": 1, "btf_value_type_id": 1}
+    with gate.replace(refuse), pytest.raises(KernelError) as error:
+        creation.create_map(fields)
+    assert error.value.errno == errno.ENOMEM
+    assert error.value.message.endswith("(ENOMEM); with BTF it was Bad file descriptor (EBADF)")
+
+
+def test_the_kernels_own_words_are_told() -> None:
+    layout = attr_layout(Cmd.MAP_CREATE)
+
+    def explain(command: int, address: int, size: int, common: int, common_size: int) -> int:
+        assert layout.unpack(ctypes.string_at(address, size))["map_type"] == MapType.HASH
+        if command == Cmd.MAP_CREATE | COMMON_ATTRS:
+            log = COMMON.unpack(ctypes.string_at(common, common_size))
+            assert (log["log_level"], log["log_size"]) == (1, 4096)
+            ctypes.memmove(log["log_buf"], b"Invalid map_name.\n\0", 19)
+        ctypes.set_errno(errno.EINVAL)
+        return -1
+
+    with gate.replace(explain), pytest.raises(KernelError) as error:
+        creation.create_map({"map_type": MapType.HASH})
+    assert error.value.message == "the kernel refused to create the map: Invalid map_name (EINVAL)"

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Attaching: struct_ops with and without a link, control groups, and what ends it."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asm
+import pytest
+
+import rawbpf
+from rawbpf.errors import KernelError, NotSupportedError
+from rawbpf.kernel import bpffs, executor, features, gate, host, info, syscall
+from rawbpf.kernel import cgroup as cgroups
+from rawbpf.kernel.cgroup import CgroupAttachment, attach_cgroup
+from rawbpf.kernel.links import Link, Registration
+from rawbpf.kernel.maps import Map
+from rawbpf.kernel.programs import Program
+from rawbpf.plan import steps as s
+from rawbpf.uapi import AttachType, BtfKind, LinkType, ProgType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rawbpf.kernel.object import Object
+
+OBJECT = Path(__file__).parent.parent / "objs" / "struct_ops.el.o"
+PLAIN, LINKED = "rawbpf_plain", "rawbpf_linked"
+
+
+def registered(name: str) -> bool:
+    """Whether the kernel lists a congestion control of that name."""
+    return name in Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
+
+
+@pytest.fixture
+def obj() -> Iterator[Object]:
+    with executor.load(rawbpf.make_plan(rawbpf.open(OBJECT), attach=True)) as obj:
+        yield obj
+
+
+def test_a_value_without_link_is_registered_until_it_is_closed(obj: Object) -> None:
+    assert not registered(PLAIN)
+    with obj.struct_ops["plain"].attach() as registration:
+        assert isinstance(registration, Registration)
+        assert registered(PLAIN)
+    assert not registered(PLAIN)
+    registration.close()
+
+
+def test_a_registration_that_ends_is_not_ended_twice(obj: Object) -> None:
+    registration = obj.struct_ops["plain"].attach()
+    registration.detach()
+    assert not registered(PLAIN)
+    registration.close()
+
+
+def test_a_pinned_registration_outlives_its_object(obj: Object, bpffs_dir: Path) -> None:
+    obj.attach()
+    obj.pin(bpffs_dir / "all")
+    obj.close()
+    assert registered(PLAIN)
+    assert registered(LINKED)
+    with Registration.open(bpffs_dir / "all" / "maps" / "plain") as registration:
+        assert registration.id > 0
+    assert not registered(PLAIN)
+    bpffs.remove_tree(bpffs_dir / "all")
+    assert not registered(LINKED)
+
+
+def test_a_link_registers_while_it_lives(obj: Object) -> None:
+    ops = obj.struct_ops["linked"]
+    with ops.attach() as link:
+        assert isinstance(link, Link)
+        assert registered(LINKED)
+        assert link.info.type == LinkType.STRUCT_OPS
+        assert link.info.detail["map_id"] == obj.maps["linked"].id
+        assert link.id in [other.id for other in info.links()]
+    assert not registered(LINKED)
+    with ops.attach():  # a second time, with the value that is set already
+        assert registered(LINKED)
+
+
+def test_a_pinned_link_lives_on(obj: Object, bpffs_dir: Path) -> None:
+    link = obj.struct_ops["linked"].attach()
+    link.pin(bpffs_dir / "link")
+    link.close()
+    obj.close()
+    assert registered(LINKED)
+    with Link.open(bpffs_dir / "link") as again:
+        again.detach()
+        assert not registered(LINKED)
+    assert [pin.kind for pin in bpffs.pins(bpffs_dir)] == ["link"]
+
+
+def test_attach_all_or_none(obj: Object) -> None:
+    links = obj.attach()
+    assert {link.name for link in links} == {"plain", "linked"}
+    assert set(obj.links) == {"plain", "linked"}
+    assert obj.attach() == []
+    assert obj.skipped == {}
+    obj.close()
+    assert not registered(PLAIN)
+    assert not registered(LINKED)
+
+
+def test_attaching_is_undone_if_one_fails(obj: Object) -> None:
+    plan = rawbpf.make_plan(rawbpf.open(OBJECT), attach=True)
+    with executor.load(plan) as other, other.struct_ops["linked"].attach():
+        with pytest.raises(KernelError) as taken:
+            obj.attach()
+        assert taken.value.errno == errno.EEXIST
+        assert taken.value.symbol == "linked"
+        assert "has a tcp_congestion_ops" in taken.value.message
+        assert obj.links == {}
+        assert not registered(PLAIN)
+
+
+def test_a_name_that_is_taken(obj: Object) -> None:
+    with obj.struct_ops["plain"].attach():
+        with executor.load(rawbpf.make_plan(rawbpf.open(OBJECT), attach=True)) as other:
+            with pytest.raises(KernelError) as taken:
+                other.struct_ops["plain"].attach()
+            assert taken.value.errno == errno.EEXIST
+        assert registered(PLAIN)
+
+
+def test_a_whole_plan_attaches_and_pins(bpffs_dir: Path) -> None:
+    plan = rawbpf.make_plan(rawbpf.open(OBJECT), attach=True, pin_dir=str(bpffs_dir / "all"))
+    with executor.execute(plan) as made:
+        assert set(made.links) == {"plain", "linked"}
+        assert registered(PLAIN)
+        assert registered(LINKED)
+    assert registered(PLAIN)
+    assert registered(LINKED)
+    with Map.open(bpffs_dir / "all" / "maps" / "plain") as map_:
+        syscall.map_delete_elem(map_.fileno(), bytes(4))
+    bpffs.remove_tree(bpffs_dir / "all")
+    assert not registered(LINKED)
+
+
+def test_a_plan_that_fails_at_the_end_registers_nothing(bpffs_dir: Path) -> None:
+    plan = rawbpf.make_plan(rawbpf.open(OBJECT), attach=True, pin_dir=str(bpffs_dir / "all"))
+    (bpffs_dir / "all" / "links").mkdir(parents=True)
+    with Program(syscall.prog_load({"prog_type": ProgType.SOCKET_FILTER}, asm.RETURN_0, license="GPL"), "x") as other:
+        other.pin(bpffs_dir / "all" / "links" / "linked")
+    with pytest.raises(KernelError, match="already"):
+        executor.execute(plan)
+    assert not registered(PLAIN)
+    assert not registered(LINKED)
+    assert [pin.path for pin in bpffs.pins(bpffs_dir)] == [str(bpffs_dir / "all" / "links" / "linked")]
+
+
+# -- control groups
+
+
+@pytest.fixture
+def filters() -> Iterator[list[Program]]:
+    """Two programs that let every packet pass."""
+    insns = asm.mov(0, 1) + asm.EXIT
+    fields = {"prog_type": ProgType.CGROUP_SKB, "expected_attach_type": AttachType.CGROUP_INET_INGRESS}
+    programs = [
+        Program(syscall.prog_load(fields | {"prog_name": name}, insns, license="GPL"), name) for name in ("a", "b")
+    ]
+    yield programs
+    for program in programs:
+        program.close()
+
+
+def test_a_cgroup_link(cgroup: Path, filters: list[Program], bpffs_dir: Path) -> None:
+    first, second = filters
+    with attach_cgroup(first, cgroup) as link:
+        assert isinstance(link, Link)
+        assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == [first.id]
+        assert link.info.type == LinkType.CGROUP
+        assert link.info.prog_id == first.id
+        assert link.info.detail["attach_type"] == AttachType.CGROUP_INET_INGRESS
+        with pytest.raises(KernelError):
+            link.update(second, old=second)
+        link.update(second, old=first)
+        assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == [second.id]
+        link.pin(bpffs_dir / "link")
+        link.unpin()
+        link.detach()
+        assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == []
+
+
+def test_a_plan_with_a_cgroup(cgroup: Path) -> None:
+    insns = asm.mov(0, 1) + asm.EXIT
+    kind, where = ProgType.CGROUP_SKB, AttachType.CGROUP_INET_EGRESS
+    steps = [
+        s.LoadProgram("prog:pass", "pass", "cgroup_skb/egress", kind, where, insns, license="GPL"),
+        s.CreateLink("link:pass", "prog:pass", where, target_path=str(cgroup)),
+    ]
+    with executor.execute(asm.plan(steps)) as made:
+        assert cgroups.attached(cgroup, where) == [made.programs["pass"].id]
+    assert cgroups.attached(cgroup, where) == []
+
+
+def test_a_cgroup_without_links(cgroup: Path, filters: list[Program], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features, "probe", lambda name: name != "bpf_link")
+    real = gate._kernel()
+
+    def old_kernel(command: int, *arguments: int) -> int:
+        return real(99 if command == 28 else command, *arguments)  # no LINK_CREATE
+
+    with gate.replace(old_kernel):
+        attachment = attach_cgroup(filters[0], cgroup)
+        assert isinstance(attachment, CgroupAttachment)
+        with attachment:
+            assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == [filters[0].id]
+            assert attachment.id == filters[0].id
+    assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == []
+
+
+def test_a_cgroup_that_is_none(filters: list[Program], tmp_path: Path) -> None:
+    with pytest.raises(KernelError) as missing:
+        attach_cgroup(filters[0], tmp_path / "nothing")
+    assert missing.value.errno == errno.ENOENT
+    with pytest.raises(KernelError) as other:
+        attach_cgroup(filters[0], tmp_path)
+    assert other.value.path == str(tmp_path)
+
+
+@pytest.fixture
+def iterator() -> Iterator[Link]:
+    """A link to an iterator over maps, which does nothing until somebody reads from it."""
+    btf = host.vmlinux_btf()
+    assert btf is not None
+    fields = {
+        "prog_type": ProgType.TRACING,
+        "expected_attach_type": AttachType.TRACE_ITER,
+        "attach_btf_id": btf.find("bpf_iter_bpf_map", BtfKind.FUNC),
+    }
+    with syscall.prog_load(fields, asm.RETURN_0, license="GPL") as program:
+        link = Link(syscall.link_create(program.fileno(), 0, AttachType.TRACE_ITER), "iterator")
+    with link:
+        yield link
+
+
+def test_what_cannot_be_detached_says_so(iterator: Link) -> None:
+    with pytest.raises(NotSupportedError, match="detach") as error:
+        iterator.detach()
+    assert error.value.symbol == "iterator"
+
+
+def test_an_iterator_is_read_from_its_descriptor(iterator: Link) -> None:
+    assert iterator.info.type == LinkType.ITER
+    assert iterator.info.detail["target_name"] == "bpf_map"
+    with syscall.iter_create(iterator.fileno()) as output:
+        assert output.read() == b""
