@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from rawbpf.btf import types as t
 from rawbpf.btf.ext import CORE_KIND_NAMES
 from rawbpf.errors import ElfError, RelocationError, SpecError, where
 from rawbpf.objfile import insn as i
@@ -17,7 +18,7 @@ from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
 from rawbpf.plan.plan import Note
 from rawbpf.plan.steps import Slot
-from rawbpf.uapi import PseudoCall, PseudoSrc
+from rawbpf.uapi import BtfKind, PseudoCall, PseudoSrc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,9 @@ POISON_MAP = 2001000000
 POISON_KFUNC = 2002000000
 """Calls of helpers with these numbers are what is left of a reference to something that is not there; the verifier's
 "invalid func unknown#N" then names the place, if it is reached. The numbers are libbpf's: people search for them."""
+
+EXCEPTION_TAG = "exception_callback:"
+"""The declaration tag by which a program names the function that bpf_throw() ends in (Linux 6.7)."""
 
 _SIZES = {1: i.B, 2: i.H, 4: i.W, 8: i.DW}
 _BYTES = {size: count for count, size in _SIZES.items()}
@@ -125,10 +129,26 @@ class Linker:
 
     def link(self, program: ProgramSpec) -> Linked:
         """The program with all that it calls. Raises `RelocationError` for a reference to what the object has not."""
-        out = [insn.copy() for insn in self._bodies[program.name]]
-        functions: list[tuple[FunctionSpec, int]] = [(program, 0)]
-        positions: dict[str, int] = {}
-        stack: list[tuple[FunctionSpec, int, Iterator[int]]] = [(program, 0, iter(self._calls[program.name]))]
+        out: list[Insn] = []
+        functions: list[tuple[FunctionSpec, int]] = []
+        self._append(program, out, functions)
+        callback = exception_callback(self._spec, program)
+        if callback is not None and all(function is not callback for function, _base in functions):
+            self._append(callback, out, functions)
+        slots = self._references(out)
+        return Linked(out, slots, functions, self._notes(out))
+
+    def _append(self, function: FunctionSpec, out: list[Insn], functions: list[tuple[FunctionSpec, int]]) -> None:
+        # a function, and behind it what it calls and is not there yet: depth first, each at its first call
+        positions = {known.name: base for known, base in functions[1:]}
+
+        def place(callee: FunctionSpec) -> tuple[FunctionSpec, int, Iterator[int]]:
+            functions.append((callee, len(out)))
+            positions[callee.name] = len(out)
+            out.extend(insn.copy() for insn in self._bodies[callee.name])
+            return callee, positions[callee.name], iter(self._calls[callee.name])
+
+        stack = [place(function)]
         while stack:
             caller, base, slots = stack[-1]
             for slot in slots:
@@ -137,20 +157,15 @@ class Linker:
                     callee = self._callee(caller, slot, insn)
                 known = callee.name in positions
                 if not known:
-                    positions[callee.name] = len(out)
-                    functions.append((callee, len(out)))
-                    out += [body_insn.copy() for body_insn in self._bodies[callee.name]]
+                    stack.append(place(callee))
                 insn.imm = positions[callee.name] - (base + slot) - 1
                 if insn.code == i.LD_IMM64:
                     insn.src = PseudoSrc.FUNC
                 insn.note = f"{'address of' if insn.code == i.LD_IMM64 else 'call of'} subprogram {callee.name}"
                 if not known:
-                    stack.append((callee, positions[callee.name], iter(self._calls[callee.name])))
                     break
             else:
                 stack.pop()
-        slots_ = self._references(out)
-        return Linked(out, slots_, functions, self._notes(out))
 
     def _callee(self, caller: FunctionSpec, slot: int, insn: Insn) -> FunctionSpec:
         relo = insn.relo
@@ -262,6 +277,30 @@ class Linker:
         return [
             Note(slot, insn.note, self.source(insns, slot)) for slot, insn in enumerate(insns) if insn.note is not None
         ]
+
+
+def exception_callback(spec: ObjectSpec, program: ProgramSpec) -> FunctionSpec | None:
+    """The subprogram that a program names by the declaration tag ``exception_callback:NAME``, or None.
+
+    Raises:
+        SpecError: the tag is not on a program, or names no global function in .text.
+    """
+    if spec.btf is None or program.func_info is None:
+        return None
+    found = []
+    for type_id in spec.btf.ids():
+        if spec.btf.kind(type_id) != BtfKind.DECL_TAG or not spec.btf.name_of(type_id).startswith(EXCEPTION_TAG):
+            continue
+        tag = spec.btf.type(type_id)
+        assert isinstance(tag, t.DeclTag)
+        if tag.component == -1 and tag.type_id == program.func_info.type_id:
+            found.append(tag.name.removeprefix(EXCEPTION_TAG))
+    if len(found) != 1:
+        return None  # of several the verifier will complain
+    function = spec.functions.get(found[0])
+    if function is None or not function.is_global or function.hidden:
+        raise SpecError(f"the exception callback {found[0]!r} is no global, visible function without SEC()")
+    return function
 
 
 def _is_subprogram(symbol: Symbol, text_index: int) -> bool:
