@@ -38,7 +38,7 @@ class Loader:
                 spec.only(chosen)
             # without a control group, struct_ops is all that attaches
             plan = rawbpf.make_plan(spec, self.target, attach=self.options.attach)
-            with rawbpf.load(plan) as obj:
+            with rawbpf.execute(plan) as obj:
                 return {"stage": stage, "errno": 0, "programs": {name: name in obj.programs for name in spec.programs}}
         except rawbpf.RawbpfError as error:
             print(error.report(), file=sys.stderr)
