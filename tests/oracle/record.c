@@ -6,8 +6,8 @@
  *
  * A line holds what the kernel was given (the attribute and what its pointers lead to) and what it answered. A file
  * descriptor means nothing outside its process, so each one that a call mentions is written with the kernel's kind and
- * id of the object behind it, looked up before the call. Everything is read before the call, with process_vm_readv, so
- * that a bad pointer remains the kernel's business.
+ * id of the object behind it, looked up before the call. Everything is read before the call, and through
+ * /proc/self/mem, so that a bad pointer remains the kernel's business.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -115,11 +114,12 @@ __attribute__((constructor)) static void find_syscall(void)
 	real_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
 }
 
+/* Not every kernel has process_vm_readv. */
+static __thread int own_memory;
+
 static bool read_memory(uint64_t address, void *to, size_t size)
 {
-	struct iovec local = { to, size }, remote = { (void *)(uintptr_t)address, size };
-
-	return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == (ssize_t)size;
+	return pread(own_memory, to, size, (off_t)address) == (ssize_t)size;
 }
 
 static uint32_t u32_at(const uint8_t *attr, int offset)
@@ -438,7 +438,8 @@ static long record(const char *path, const long *args)
 	char *text;
 	long result;
 
-	if (!line || !(line->out = open_memstream(&text, &size)))
+	own_memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	if (own_memory < 0 || !line || !(line->out = open_memstream(&text, &size)))
 		abort();
 	if (attr_size > MAX_ATTR || !read_memory((uint64_t)args[1], attr, attr_size))
 		attr_size = 0;
@@ -446,6 +447,7 @@ static long record(const char *path, const long *args)
 	put_blob(line->out, "attr", attr, attr_size);
 	put_blobs(line, command, attr, &value, &value_length);
 	put_fds(line, command, attr, value, value_length);
+	close(own_memory);
 
 	start = now();
 	result = real_syscall(SYS_bpf, args[0], args[1], args[2], args[3], args[4]);
