@@ -96,7 +96,7 @@ def _report(spec: ObjectSpec, plan: Plan, obj: Object, directory: str, args: arg
     uses = [use for name in obj.struct_ops if name in attached and (use := _usage(spec, name))]
     skipped = [(name, why) for name, why in _not_attached(spec, obj) if not args.no_attach]
     if args.json:
-        print_json(_to_json(plan, obj, directory, uses, skipped))
+        print_json(_to_json(spec, plan, obj, directory, uses, skipped))
         return
     print(f"{spec.name} is loaded into {plan.target}")
     programs = [(p.name, step.section, p.info.id, p.tag, p.info.xlated_len) for step in plan.programs
@@ -159,9 +159,9 @@ def _advise(spec: ObjectSpec, obj: Object, directory: str, uses: list[Usage], ar
 
 
 def _to_json(
-    plan: Plan, obj: Object, directory: str, uses: list[Usage], skipped: list[tuple[str, str]]
+    spec: ObjectSpec, plan: Plan, obj: Object, directory: str, uses: list[Usage], skipped: list[tuple[str, str]]
 ) -> dict[str, Any]:
-    data = plan_to_json(plan)
+    data = plan_to_json(spec, plan)
     for entry in data["programs"]:
         program = obj.programs[entry["name"]]
         entry |= {"id": program.id, "tag": program.tag, "xlated_len": program.info.xlated_len}

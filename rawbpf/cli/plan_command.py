@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         cgroup=args.cgroup or "",
     )
     if args.json:
-        print_json(plan_to_json(plan))
+        print_json(plan_to_json(spec, plan))
     else:
         print(plan.explain() if args.explain else plan)
     return 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import SpecError
@@ -48,6 +49,9 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
             path=spec.path,
             hint='a program is a function with SEC("…"), a map a variable with SEC(".maps")',
         )
+    if not args.json:
+        for warning in spec.warnings:
+            print(f"rawbpf: {spec.path}: warning: {warning}", file=sys.stderr)
     for setting in args.set:
         name, separator, text = setting.partition("=")
         if not separator:
@@ -65,7 +69,7 @@ def pin_dir(args: argparse.Namespace, spec: ObjectSpec) -> str:
     return os.path.abspath(args.pin) if args.pin else f"{PIN_ROOT}/{spec.name}"
 
 
-def plan_to_json(plan: Plan) -> dict[str, Any]:
+def plan_to_json(spec: ObjectSpec, plan: Plan) -> dict[str, Any]:
     """The plan as the object of docs/json.md: programs and maps picked out, then the steps."""
     return {
         "object": plan.name,
@@ -74,6 +78,7 @@ def plan_to_json(plan: Plan) -> dict[str, Any]:
         "programs": [_program(plan, step) for step in plan.programs],
         "maps": [_map(step) for step in plan.maps],
         "plan": plan.to_json(),
+        "warnings": spec.warnings,
         "errors": [],
     }
 

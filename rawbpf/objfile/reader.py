@@ -66,6 +66,7 @@ def parse_object(data: bytes, *, path: str = "", name: str | None = None) -> Obj
         elf = parse_elf(data)
         spec = ObjectSpec(name or Path(path).name.split(".")[0] or "object", path, elf.little, elf)
         _read_header_sections(spec)
+        _read_btf_sections(spec)
         _read_functions(spec)
         externs.read_externs(spec)
         _read_maps(spec)
@@ -115,14 +116,28 @@ def _read_header_sections(spec: ObjectSpec) -> None:
             section="maps",
             hint='define maps by BTF: struct { __uint(type, …); … } NAME SEC(".maps");',
         )
-    if section := elf.find(".BTF"):
-        with where(section=".BTF"):
-            spec.btf = Btf(section.data, name=spec.name)
-            if spec.btf.little != spec.little:
-                raise BtfError("BTF and ELF differ in byte order")
-    if (section := elf.find(".BTF.ext")) and spec.btf is not None:
-        with where(section=".BTF.ext"):
-            spec.btf_ext = BtfExt(section.data, spec.btf)
+
+
+def _read_btf_sections(spec: ObjectSpec) -> None:
+    try:
+        if section := spec.elf.find(".BTF"):
+            with where(section=".BTF"):
+                spec.btf = Btf(section.data, name=spec.name)
+                if spec.btf.little != spec.little:
+                    raise BtfError("BTF and ELF differ in byte order")
+        if (section := spec.elf.find(".BTF.ext")) and spec.btf is not None:
+            with where(section=".BTF.ext"):
+                spec.btf_ext = BtfExt(section.data, spec.btf)
+    except BtfError as error:
+        # as in libbpf, programs that need no types are loaded without them
+        if _needs_btf(spec):
+            raise
+        spec.warnings.append(f"{error}; the object is used without it")
+
+
+def _needs_btf(spec: ObjectSpec) -> bool:
+    wanted = {".maps", *STRUCT_OPS_SECTIONS}
+    return any(section.name in wanted for section in spec.elf.sections) or any(s.extern for s in spec.elf.symbols)
 
 
 # -- functions

@@ -237,6 +237,7 @@ class ObjectSpec:
         functions: subprograms in ``.text``, by name.
         maps: by name, in the order in which they will be created.
         variables: by name; externs are not among them.
+        warnings: what is wrong with the file and does not keep it from being used.
     """
 
     name: str
@@ -253,6 +254,7 @@ class ObjectSpec:
     variables: dict[str, VariableSpec] = field(default_factory=dict)
     struct_ops: dict[str, StructOpsSpec] = field(default_factory=dict)
     externs: dict[str, ExternSpec] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def function_at(self, section_index: int, slot: int) -> FunctionSpec | None:
         """The function that holds an instruction, by section index and slot in the section."""
