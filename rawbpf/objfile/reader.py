@@ -122,9 +122,10 @@ def _read_btf_sections(spec: ObjectSpec) -> None:
     try:
         if section := spec.elf.find(".BTF"):
             with where(section=".BTF"):
-                spec.btf = Btf(section.data, name=spec.name)
-                if spec.btf.little != spec.little:
+                btf = Btf(section.data, name=spec.name)
+                if btf.little != spec.little:
                     raise BtfError("BTF and ELF differ in byte order")
+                spec.btf = btf
         if (section := spec.elf.find(".BTF.ext")) and spec.btf is not None:
             with where(section=".BTF.ext"):
                 spec.btf_ext = BtfExt(section.data, spec.btf)
