@@ -12,11 +12,10 @@ import pytest
 
 import rawbpf
 from rawbpf.errors import KernelError, NotSupportedError
-from rawbpf.kernel import bpffs, executor, features, gate, host, info, syscall
+from rawbpf.kernel import bpffs, executor, features, gate, host, info, loaded, syscall
 from rawbpf.kernel import cgroup as cgroups
 from rawbpf.kernel.cgroup import CgroupAttachment, attach_cgroup
 from rawbpf.kernel.links import Link, Registration
-from rawbpf.kernel.maps import Map
 from rawbpf.kernel.programs import Program
 from rawbpf.plan import steps as s
 from rawbpf.uapi import AttachType, BtfKind, LinkType, ProgType
@@ -66,7 +65,8 @@ def test_a_pinned_registration_outlives_its_object(obj: Object, bpffs_dir: Path)
     with Registration.open(bpffs_dir / "all" / "maps" / "plain") as registration:
         assert registration.id > 0
     assert not registered(PLAIN)
-    bpffs.remove_tree(bpffs_dir / "all")
+    with Link.open(bpffs_dir / "all" / "links" / "linked"):  # closing is over at once, removing a pin is not
+        bpffs.remove_tree(bpffs_dir / "all")
     assert not registered(LINKED)
 
 
@@ -135,9 +135,8 @@ def test_a_whole_plan_attaches_and_pins(bpffs_dir: Path) -> None:
         assert registered(LINKED)
     assert registered(PLAIN)
     assert registered(LINKED)
-    with Map.open(bpffs_dir / "all" / "maps" / "plain") as map_:
-        syscall.map_delete_elem(map_.fileno(), bytes(4))
-    bpffs.remove_tree(bpffs_dir / "all")
+    loaded.unload(str(bpffs_dir / "all"))
+    assert not registered(PLAIN)
     assert not registered(LINKED)
 
 
