@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rawbpf.errors import ElfError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 EM_BPF = 247
 SHF_EXECINSTR = 4
@@ -21,6 +24,7 @@ STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 0, 1, 2, 3
 STV_DEFAULT, STV_INTERNAL, STV_HIDDEN = 0, 1, 2
 
+_MAX_NAME = 4096  # bytes of a symbol's or a section's
 _BUILD_HINT = "build it with: clang -g -O2 -target bpf -c FILE.c -o FILE.o"
 
 
@@ -93,36 +97,69 @@ class Elf(NamedTuple):
 def parse_elf(data: bytes) -> Elf:
     """Read an object. Raises `ElfError` for all that is no well-formed 64-bit ``EM_BPF`` relocatable file."""
     _check_ident(data)
-    from elftools.elf.elffile import ELFFile
-
-    try:
-        file = ELFFile(io.BytesIO(data))
-        header = file.header
-        if header["e_type"] != "ET_REL":
-            raise ElfError(f"ELF type {header['e_type']} instead of a relocatable object (ET_REL)", hint=_BUILD_HINT)
-        if header["e_machine"] not in ("EM_BPF", "EM_NONE", EM_BPF):
-            raise ElfError(f"ELF object for {header['e_machine']} instead of EM_BPF", hint=_BUILD_HINT)
-        sections = [_section(index, section, data) for index, section in enumerate(file.iter_sections())]
-    except ElfError:
-        raise
-    except Exception as error:  # pyelftools raises whatever its parser meets in broken headers
-        raise ElfError(f"corrupted ELF headers ({error or type(error).__name__})") from error
-    if not sections:
-        raise ElfError("the ELF file has no sections (truncated?)")
-    little = file.little_endian
+    if data[4] == 1:
+        raise ElfError("32-bit ELF file; BPF objects are 64-bit", hint=_BUILD_HINT)
+    file, sections = _read_sections(data)
+    if file["e_type"] != "ET_REL":
+        raise ElfError(f"ELF type {file['e_type']} instead of a relocatable object (ET_REL)", hint=_BUILD_HINT)
+    if file["e_machine"] not in ("EM_BPF", "EM_NONE", EM_BPF):
+        raise ElfError(f"ELF object for {file['e_machine']} instead of EM_BPF", hint=_BUILD_HINT)
+    sections = [section._replace(data=bytes(section.data)) for section in sections]
+    little = bool(file.little_endian)
     symbols = _symbols(sections, little)
     return Elf(little, sections, symbols, _relocations(sections, symbols, little))
 
 
 def find_section_data(data: bytes, name: str) -> bytes | None:
     """The bytes of a section of any ELF file (a vmlinux, a kernel module); None if there is none of that name."""
+    _check_ident(data)
+    _file, sections = _read_sections(data)
+    return next((bytes(section.data) for section in sections if section.name == name), None)
+
+
+def _read_sections(data: bytes) -> tuple[Any, list[Section]]:
+    # pyelftools' file, and the sections; their data are views of the file, for a vmlinux is large
+    file, headers, names = _read_headers(data)
+    view = memoryview(data)
+    table = bytes(_contents(names, view, "of section names"))
+    sections = []
+    for index, header in enumerate(headers):
+        name = _string(table, header["sh_name"])
+        body: Any = _contents(header, view, name or str(index))
+        numbers = [header[field] for field in ("sh_flags", "sh_size", "sh_link", "sh_info")]
+        sections.append(Section._make((index, name, str(header["sh_type"]), *numbers, body)))
+    if sum(len(section.data) for section in sections) > len(data):
+        raise ElfError("corrupted ELF file: its sections overlap")
+    return file, sections
+
+
+def _read_headers(data: bytes) -> tuple[Any, list[Mapping[str, Any]], Mapping[str, Any]]:
+    # pyelftools' file, the section headers, and that of the section with their names
+    from elftools.common.utils import struct_parse
     from elftools.elf.elffile import ELFFile
 
     try:
-        section = ELFFile(io.BytesIO(data)).get_section_by_name(name)
-        return None if section is None else bytes(section.data())
-    except Exception as error:  # as in parse_elf
-        raise ElfError(f"corrupted ELF headers ({error or type(error).__name__})") from error
+        file = ELFFile(io.BytesIO(data))
+        begin, size, count = file["e_shoff"], file["e_shentsize"], file.num_sections()
+        if not count:
+            raise ElfError("the ELF file has no sections (truncated?)")
+        if size != file.structs.Elf_Shdr.sizeof() or begin + count * size > len(data):
+            raise ElfError(f"truncated ELF file: {count} section headers at byte {begin}, the file ends at {len(data)}")
+        headers = [struct_parse(file.structs.Elf_Shdr, file.stream, begin + index * size) for index in range(count)]
+        return file, headers, headers[file.get_shstrndx()]
+    except ElfError:
+        raise
+    except Exception as error:  # pyelftools raises whatever its parser meets in broken headers
+        raise ElfError(f"corrupted ELF headers ({str(error) or type(error).__name__})") from error
+
+
+def _contents(header: Mapping[str, Any], view: memoryview, name: str) -> memoryview:
+    begin, size = header["sh_offset"], header["sh_size"]
+    if header["sh_type"] in ("SHT_NOBITS", "SHT_NULL"):
+        return view[:0]
+    if begin + size > len(view):
+        raise ElfError(f"truncated ELF file: section {name} ends at byte {begin + size}, the file at {len(view)}")
+    return view[begin : begin + size]
 
 
 def _check_ident(data: bytes) -> None:
@@ -132,30 +169,13 @@ def _check_ident(data: bytes) -> None:
         raise ElfError("not an ELF file", hint=_BUILD_HINT)
     if len(data) < 64:
         raise ElfError(f"truncated ELF file: {len(data)} bytes are less than a header")
-    if data[4] == 1:
-        raise ElfError("32-bit ELF file; BPF objects are 64-bit", hint=_BUILD_HINT)
-    if data[4] != 2 or data[5] not in (1, 2):
+    if data[4] not in (1, 2) or data[5] not in (1, 2):
         raise ElfError(f"corrupted ELF header: class {data[4]}, byte order {data[5]}")
 
 
-def _section(index: int, section: object, data: bytes) -> Section:
-    header = section.header  # type: ignore[attr-defined]  # pyelftools 0.31 has no types
-    name = section.name  # type: ignore[attr-defined]
-    begin, size = header["sh_offset"], header["sh_size"]
-    kind = str(header["sh_type"])
-    body = b""
-    if kind not in ("SHT_NOBITS", "SHT_NULL"):
-        if begin + size > len(data):
-            raise ElfError(
-                f"truncated ELF file: section {name or index} ends at byte {begin + size}, the file at {len(data)}"
-            )
-        body = data[begin : begin + size]
-    return Section(index, name, kind, header["sh_flags"], size, header["sh_link"], header["sh_info"], body)
-
-
 def _string(table: bytes, offset: int) -> str:
-    end = table.find(b"\0", offset)
-    if end < 0 or offset > len(table):
+    end = table.find(b"\0", offset, offset + _MAX_NAME)
+    if end < 0:
         raise ElfError(f"corrupted ELF file: no string at offset {offset}")
     return table[offset:end].decode(errors="surrogateescape")
 
@@ -181,12 +201,19 @@ def _symbols(sections: list[Section], little: bool) -> list[Symbol]:
 def _relocations(sections: list[Section], symbols: list[Symbol], little: bool) -> dict[int, list[Relocation]]:
     found: dict[int, list[Relocation]] = {}
     for section in sections:
-        if section.type != "SHT_REL":
+        if section.type not in ("SHT_REL", "SHT_RELA"):
             continue
         if section.size % 16 or not 0 < section.info < len(sections):
-            raise ElfError(f"corrupted ELF relocation section {section.name}", section=section.name)
+            raise ElfError("corrupted ELF relocation section", section=section.name)
+        target = sections[section.info]
+        if section.type == "SHT_RELA":
+            if target.executable:
+                raise ElfError("relocations with addends (SHT_RELA) are none of BPF's", section=section.name)
+            continue
         records = found.setdefault(section.info, [])
         for offset, info in struct.iter_unpack("<QQ" if little else ">QQ", section.data):
+            if offset >= len(target.data):
+                raise ElfError(f"a relocation at byte {offset} is outside of {target.name}", section=section.name)
             if info >> 32 >= len(symbols):
                 raise ElfError(f"relocation at byte {offset} names symbol {info >> 32}, which does not exist")
             records.append(Relocation(offset, info & 0xFFFFFFFF, symbols[info >> 32]))
