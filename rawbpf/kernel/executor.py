@@ -137,12 +137,24 @@ class _Execution:
     def load_btf(self, step: s.LoadBtf) -> None:
         """The object's BTF. A kernel that does not take it can do without, but for struct_ops (as in libbpf)."""
         try:
-            self.made[step.handle] = verifier.load_btf(step.data)
+            self.made[step.handle] = self.btf_fd(step)
         except KernelError as failure:
             if any(other.map_type == MapType.STRUCT_OPS for other in self.plan.maps):
                 raise
             debug("BTF: %s; going on without", failure)
             self.made[step.handle] = None
+
+    def btf_fd(self, step: s.LoadBtf) -> Fd:
+        try:
+            return verifier.load_btf(step.data)
+        except KernelError:
+            from rawbpf.kernel.features import Features
+            from rawbpf.plan.sanitize import sanitize_btf
+
+            reduced = sanitize_btf(step.data, Features())
+            if reduced == step.data:
+                raise
+            return verifier.load_btf(reduced)
 
     def create_map(self, step: s.CreateMap) -> None:
         fields = {
