@@ -86,14 +86,6 @@ def permission(prog_type: int | None = None, root: str = "/") -> str:
     return "the process has the capabilities that this needs, so a security module or the kernel's build refuses it"
 
 
-def memlock(root: str = "/") -> str:
-    """The way out where memory for maps is accounted to RLIMIT_MEMLOCK (before Linux 5.11)."""
-    for line in _read(root, "proc/self/limits").splitlines():
-        if line.startswith("Max locked memory"):
-            return f"RLIMIT_MEMLOCK is {line.split()[3]} bytes here and may be too low: ulimit -l unlimited"
-    return "RLIMIT_MEMLOCK may be too low: ulimit -l unlimited"
-
-
 def _read(root: str, name: str) -> str:
     try:
         with open(os.path.join(root, name), errors="replace") as file:

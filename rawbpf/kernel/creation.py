@@ -55,7 +55,9 @@ def _create(fields: dict[str, Any]) -> Fd:
 
 def _refusal(failure: KernelError, fields: dict[str, Any]) -> KernelError:
     number = failure.errno or 0
-    if number == EPERM or isinstance(failure, NotSupportedError):
+    if number == EPERM:
+        return memlock.explain(failure)
+    if isinstance(failure, NotSupportedError):
         return failure
     kind = known(MapType, fields["map_type"])
     said = _reason(fields)

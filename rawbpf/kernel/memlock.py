@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rawbpf.kernel import features
+
+if TYPE_CHECKING:
+    from rawbpf.errors import KernelError
 
 
 def lift() -> bool:
@@ -24,3 +29,14 @@ def lift() -> bool:
     except (ValueError, OSError):
         return False
     return True
+
+
+def explain(failure: KernelError) -> KernelError:
+    """An EPERM of a kernel that charges to the limit: the limit is a likely reason, as it could not be lifted."""
+    if features.probe("memcg_accounting") is False:
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        if soft != resource.RLIM_INFINITY:
+            failure.hint = f"RLIMIT_MEMLOCK is {soft} bytes, which may be too few: ulimit -l unlimited (as root)"
+    return failure

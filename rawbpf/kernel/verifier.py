@@ -120,7 +120,9 @@ def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelEr
             errno=number,
             hint=suggestion(log) or None,
         )
-    if number == EPERM or isinstance(failure, NotSupportedError):
+    if number == EPERM:
+        return memlock.explain(failure)
+    if isinstance(failure, NotSupportedError):
         return failure
     kind = known(ProgType, fields["prog_type"])
     if number == EINVAL and isinstance(kind, ProgType) and known_types.has_prog_type(kind) is False:
@@ -138,7 +140,7 @@ def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelEr
 _PROGRESS = re.compile(
     r"""processed\ \d+\ insns | verification\ time | stack\ depth | func\#\d+\ @ | mark_precise: | last_idx | regs=
     | parent\  | \d+:\ (R\d|\(|fp|frame|safe) | from\ \d+\ to\ \d+ | ; | frame\d+: | safe$ | max_states | -- | \s*$
-    | Live\ regs | propagating | \ *\d+:\ [.\d]""",
+    | Live\ regs | propagating | (cur|old)\ state: | \ *\d+:\ [.\d]""",
     re.VERBOSE,
 )
 _REPORT = re.compile(r"^Verification failed: (?P<headline>.*)$", re.MULTILINE)
@@ -149,8 +151,8 @@ def summary(log: str) -> str:
     reports = list(_REPORT.finditer(log))
     if reports:
         headline = reports[-1]["headline"].strip()
-        reason = _section(log[reports[-1].end() :], "Reason")
-        return f"{headline}: {reason}" if reason else headline
+        reason, _, _ = _section(log[reports[-1].end() :], "Reason").partition(". ")  # what follows are the numbers
+        return f"{headline}: {reason}".rstrip(".: ")
     lines = [line.strip() for line in log.splitlines() if not _PROGRESS.match(line)]
     return lines[-1] if lines else log.strip().splitlines()[-1].strip()
 
