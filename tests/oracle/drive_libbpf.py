@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Loads one object with a libbpf shared library and prints the outcome as JSON: the child process of libbpf.py.
+"""Loads objects with a libbpf shared library and prints the outcomes as JSON lines: the child process of libbpf.py.
 
 Nothing gets attached, but struct_ops maps on request, which are detached again before the end.
 """
@@ -10,7 +10,11 @@ import argparse
 import ctypes
 import json
 import os
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STRUCT_OPS_MAP = 26  # BPF_MAP_TYPE_STRUCT_OPS
 BPFFS = b"/sys/fs/bpf"
@@ -36,18 +40,50 @@ def arguments(*, library: bool) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     if library:
         parser.add_argument("library")
-    parser.add_argument("object")
+    parser.add_argument("objects", nargs="+")
     parser.add_argument("--program", action="append", help="load these alone, in place of the object's own choice")
-    parser.add_argument("--each", action="store_true", help="load each program alone, one after the other")
-    parser.add_argument("--attach", action="store_true", help="attach and detach struct_ops maps")
+    parser.add_argument("--each", action="store_true", help="then load each program alone, one after the other")
+    parser.add_argument("--attach", action="append", default=[], help="attach and detach the struct_ops of this object")
     parser.add_argument("--btf", help="BTF file for CO-RE in place of the running kernel's")
     return parser.parse_args()
 
 
-def mark(name: str) -> None:
-    """Tells the recorder's reader that what follows is the load of this program alone."""
+class Outcome(NamedTuple):
+    """How a load went.
+
+    Attributes:
+        stage: ``open`` if the object was refused when it was read, else ``load``.
+        errno: 0 for success.
+        programs: which of them were loaded.
+    """
+
+    stage: str
+    errno: int
+    programs: dict[str, bool]
+
+
+def drive(options: argparse.Namespace, load: Callable[[str, list[str] | None, bool], Outcome]) -> None:
+    """Has ``load`` load each object, then each of its programs alone if that is wanted, and prints how it went.
+
+    ``load`` takes the object, the programs to load (None: the object's own choice), and whether to attach struct_ops.
+    """
+    own_mounts()
+    for path in options.objects:
+        begin(path, "")
+        whole = load(path, options.program, path in options.attach)
+        print(json.dumps({"object": path, "program": "", **whole._asdict()}))
+        for name in whole.programs if options.each else ():
+            begin(path, name)
+            print(json.dumps({"object": path, "program": name, **load(path, [name], False)._asdict()}))
+
+
+def begin(path: str, program: str) -> None:
+    """Marks where a load begins in the recording and in the log, and lets it find nothing pinned."""
+    mark = json.dumps({"mark": [path, program]})
     with open(os.environ["RAWBPF_RECORD"], "a") as record:
-        record.write(json.dumps({"mark": name}) + "\n")
+        print(mark, file=record)
+    print(mark, file=sys.stderr, flush=True)
+    empty_bpffs()
 
 
 def own_mounts() -> None:
@@ -64,7 +100,7 @@ def empty_bpffs() -> None:
 
 
 class Loader:
-    """Opens and loads the object; each load begins afresh."""
+    """Opens and loads objects; each load begins afresh."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -76,34 +112,28 @@ class Loader:
             getattr(self.library, f"bpf_{name}").restype = ctypes.c_char_p
         self.library.bpf_map__autocreate.restype = ctypes.c_bool
 
-    def open(self) -> ctypes.c_void_p:
+    def open(self, path: str) -> ctypes.c_void_p:
         """The object; a null pointer if libbpf refuses it, and errno says why."""
         opts = OpenOpts(sz=ctypes.sizeof(OpenOpts))
         if self.options.btf:
             opts.btf_custom_path = os.fsencode(self.options.btf)
-        path = os.fsencode(self.options.object)
-        return ctypes.c_void_p(self.library.bpf_object__open_file(path, ctypes.byref(opts)))
+        return ctypes.c_void_p(self.library.bpf_object__open_file(os.fsencode(path), ctypes.byref(opts)))
 
-    def load(self, chosen: list[str] | None) -> dict[str, object]:
+    def load(self, path: str, chosen: list[str] | None, attach: bool) -> Outcome:
         """Loads the chosen programs, or those that libbpf loads by itself, and tells how it went."""
-        empty_bpffs()
-        obj = self.open()
+        obj = self.open(path)
         if not obj:
-            return {"stage": "open", "errno": ctypes.get_errno(), "programs": {}}
+            return Outcome("open", ctypes.get_errno(), {})
         programs = self.programs(obj)
         if chosen is not None:
             for name, program in programs.items():
                 self.library.bpf_program__set_autoload(program, ctypes.c_bool(name in chosen))
         error = -self.library.bpf_object__load(obj)
-        outcome: dict[str, object] = {
-            "stage": "load",
-            "errno": error,
-            "programs": {name: self.library.bpf_program__fd(program) >= 0 for name, program in programs.items()},
-        }
-        if self.options.attach and not error:
+        loaded = {name: self.library.bpf_program__fd(program) >= 0 for name, program in programs.items()}
+        if attach and not error:
             self.attach_struct_ops(obj)
         self.library.bpf_object__close(obj)
-        return outcome
+        return Outcome("load", error, loaded)
 
     def programs(self, obj: ctypes.c_void_p) -> dict[str, ctypes.c_void_p]:
         found = self.walk(obj, self.library.bpf_object__next_program)
@@ -124,20 +154,6 @@ class Loader:
         return found
 
 
-def main() -> None:
-    options = arguments(library=True)
-    own_mounts()
-    loader = Loader(options)
-    if not options.each:
-        print(json.dumps(loader.load(options.program)))
-        return
-    outcomes = {}
-    obj = loader.open()
-    for name in loader.programs(obj) if obj else ():
-        mark(name)
-        outcomes[name] = loader.load([name])
-    print(json.dumps(outcomes))
-
-
 if __name__ == "__main__":
-    main()
+    options = arguments(library=True)
+    drive(options, Loader(options).load)

@@ -8,13 +8,12 @@ import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import debian
-from .recorder import Call, OracleUnavailable, Run, run
+from .recorder import Call, OracleUnavailable, run
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable
 
 DRIVER = Path(__file__).with_name("drive_libbpf.py")
@@ -43,17 +42,17 @@ class Recording:
 
 @dataclass(frozen=True)
 class Driver:
-    """A command that loads an object as drive_libbpf.py does, with the same options and the same output."""
+    """A command that loads objects as drive_libbpf.py does, with the same options and the same output."""
 
     command: tuple[str, ...]
 
     def record(
         self,
-        obj: str | os.PathLike[str],
+        obj: Path,
         *,
         programs: Iterable[str] | None = None,
         attach: bool = False,
-        btf: str | os.PathLike[str] | None = None,
+        btf: Path | None = None,
     ) -> Recording:
         """Loads an object.
 
@@ -66,30 +65,49 @@ class Driver:
             OracleUnavailable: the loader cannot be had, or the child died.
         """
         options = [word for name in programs or () for word in ("--program", name)]
-        options += ["--attach"] * attach
-        options += ["--btf", str(btf)] if btf else []
-        done, outcome = self._run(obj, options)
-        return _recording(obj, outcome, done.calls, done.stderr)
+        options += ["--attach", str(obj)] * attach
+        return self._record([obj], options, btf)[obj, ""]
 
-    def record_each(self, obj: str | os.PathLike[str]) -> dict[str, Recording]:
-        """Loads each program of an object alone, all in one process: by name. Raises as ``record`` does."""
-        done, outcomes = self._run(obj, ["--each"])
-        return {name: _recording(obj, found, done.marked[name], done.stderr) for name, found in outcomes.items()}
+    def record_all(
+        self, objs: Iterable[Path], *, attach: Iterable[Path] = (), btf: Path | None = None
+    ) -> dict[tuple[Path, str], Recording]:
+        """Loads each object, then each of its programs alone, all in one process.
 
-    def _run(self, obj: str | os.PathLike[str], options: list[str]) -> tuple[Run, dict[str, Any]]:
-        command = [*self.command, str(obj), *options]
-        done = run(command)
+        The recordings are by the object and '', or the program's name. ``attach`` has the objects whose struct_ops maps
+        are attached for a moment. ``btf``, and what is raised, as of ``record``.
+        """
+        return self._record(objs, ["--each", *(word for obj in attach for word in ("--attach", str(obj)))], btf)
+
+    def _record(self, objs: Iterable[Path], options: list[str], btf: Path | None) -> dict[tuple[Path, str], Recording]:
+        done = run([*self.command, *map(str, objs), *options, *(("--btf", str(btf)) if btf else ())])
         if done.returncode:
-            raise OracleUnavailable(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.strip()}")
-        return done, json.loads(done.stdout)
+            raise OracleUnavailable(f"{' '.join(self.command)} ended with {done.returncode}: {done.stderr.strip()}")
+        logs = _split_log(done.stderr)
+        recordings = {}
+        for line in done.stdout.splitlines():
+            told = json.loads(line)
+            mark = told["object"], told["program"]
+            recordings[Path(mark[0]), mark[1]] = Recording(
+                Path(mark[0]), done.marked[mark], told["errno"], told["stage"], told["programs"], logs[mark]
+            )
+        return recordings
 
 
-def driver(library: str | os.PathLike[str] | None = None) -> Driver:
+def _split_log(text: str) -> dict[tuple[str, str], str]:
+    logs: dict[tuple[str, str], str] = {}
+    for part in text.split('{"mark": ')[1:]:
+        mark, log = part.split("}\n", 1)
+        path, program = json.loads(mark)
+        logs[path, program] = log
+    return logs
+
+
+def driver(library: Path | None = None) -> Driver:
     """libbpf's driver: of the newest libbpf, or of another shared library."""
     return Driver((sys.executable, str(DRIVER), str(library or debian.libbpf())))
 
 
-def record_bpftool(obj: str | os.PathLike[str]) -> Recording:
+def record_bpftool(obj: Path) -> Recording:
     """Loads an object with ``bpftool prog loadall``, pinned in a BPF file system of its own."""
     bpftool = shutil.which("bpftool") or shutil.which("bpftool", path="/usr/sbin:/sbin")
     if not bpftool:
@@ -97,8 +115,4 @@ def record_bpftool(obj: str | os.PathLike[str]) -> Recording:
     pins = "/sys/fs/bpf"
     enter = ["unshare", "--mount", "sh", "-c", f'mount -t bpf bpf {pins} && exec "$@"', "bpftool"]
     done = run([*enter, bpftool, "prog", "loadall", str(obj), f"{pins}/programs", "pinmaps", f"{pins}/maps"])
-    return Recording(obj=Path(obj), calls=done.calls, errno=-1 if done.returncode else 0, stage="load", log=done.stderr)
-
-
-def _recording(obj: str | os.PathLike[str], outcome: dict[str, Any], calls: list[Call], log: str) -> Recording:
-    return Recording(Path(obj), calls, outcome["errno"], outcome["stage"], outcome["programs"], log)
+    return Recording(obj=obj, calls=done.calls, errno=-1 if done.returncode else 0, stage="load", log=done.stderr)

@@ -92,10 +92,10 @@ class Call:
 
 @dataclass
 class Run:
-    """A finished command: its calls, those after a mark that it wrote by the mark's name, and what it said."""
+    """A finished command: its calls, those after each mark that it wrote into the recording, and what it said."""
 
     calls: list[Call]
-    marked: dict[str, list[Call]]
+    marked: dict[tuple[str, ...], list[Call]]
     returncode: int
     stdout: str
     stderr: str
@@ -159,10 +159,10 @@ def run(command: list[str], *, env: dict[str, str] | None = None, timeout: float
             )
         lines = record.read_text().splitlines() if record.exists() else []
     calls: list[Call] = []
-    marked: dict[str, list[Call]] = {"": calls}
+    marked: dict[tuple[str, ...], list[Call]] = {(): calls}
     for line in lines:
         if line.startswith('{"mark"'):
-            calls = marked[json.loads(line)["mark"]] = []
+            calls = marked[tuple(json.loads(line)["mark"])] = []
         else:
             calls.append(parse(line))
     every = [call for some in marked.values() for call in some]

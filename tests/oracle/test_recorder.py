@@ -15,7 +15,7 @@ import pytest
 from . import attrs, btftext
 from .attrs import Command
 from .compare import compare, compare_handed_over
-from .libbpf import Recording, driver
+from .libbpf import Recording, driver, record_bpftool
 from .normalise import HandedOver, Insn, normalise
 from .recorder import Call, Handle, run
 
@@ -122,6 +122,15 @@ def test_two_recordings_are_equal(libbpf_library: Path) -> None:
     assert compare(first, second) == []
 
 
+def test_bpftool_is_recorded(shim: Path, libbpf_library: Path) -> None:
+    theirs = normalise(driver().record(OBJECT)).programs
+    recorded = normalise(record_bpftool(OBJECT)).programs
+    assert {name: program.tag for name, program in recorded.items()} == {
+        name: program.tag for name, program in theirs.items()
+    }
+    assert all(program.tag for program in recorded.values())
+
+
 def test_only_the_object_is_compared(libbpf_library: Path) -> None:
     recording = driver().record(OBJECT)
     handed_over = normalise(recording)
@@ -139,11 +148,14 @@ def test_chosen_programs_are_loaded(libbpf_library: Path) -> None:
     assert list(normalise(recording).programs) == ["constants"]
 
 
-def test_each_program_is_loaded_alone(libbpf_library: Path) -> None:
-    each = driver().record_each(ROOT / "tests/objs/data.el.o")
-    assert {name: list(normalise(recording).programs) for name, recording in each.items()} == {
-        name: [name] for name in ("initial_values", "constants", "write_all")
-    }
+def test_objects_and_each_program_alone(libbpf_library: Path) -> None:
+    data, missing = ROOT / "tests/objs/data.el.o", ROOT / "tests/objs/ksym_missing.el.o"
+    recordings = driver().record_all([data, missing])
+    programs = ["initial_values", "constants", "write_all"]
+    loaded = {name: list(normalise(found).programs) for (obj, name), found in recordings.items() if obj == data}
+    assert loaded == {"": programs, **{name: [name] for name in programs}}
+    assert recordings[data, ""].log == ""
+    assert "rawbpf_no_such_symbol" in recordings[missing, ""].log
 
 
 def change_insn(handed_over: HandedOver) -> None:
