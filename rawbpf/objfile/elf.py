@@ -78,11 +78,12 @@ class Relocation(NamedTuple):
 
 
 class Elf(NamedTuple):
-    """The file. `relocations` is by the index of the section that they patch."""
+    """The file. `symbols_of` is by section, `relocations` by the section that they patch: both by its index."""
 
     little: bool
     sections: list[Section]
     symbols: list[Symbol]
+    symbols_of: dict[int, list[Symbol]]
     relocations: dict[int, list[Relocation]]
 
     def find(self, name: str) -> Section | None:
@@ -107,7 +108,11 @@ def parse_elf(data: bytes) -> Elf:
     sections = [section._replace(data=bytes(section.data)) for section in sections]
     little = bool(file.little_endian)
     symbols = _symbols(sections, little)
-    return Elf(little, sections, symbols, _relocations(sections, symbols, little))
+    symbols_of: dict[int, list[Symbol]] = {index: [] for index in range(len(sections))}
+    for symbol in symbols:
+        if symbol.shndx in symbols_of:
+            symbols_of[symbol.shndx].append(symbol)
+    return Elf(little, sections, symbols, symbols_of, _relocations(sections, symbols, little))
 
 
 def find_section_data(data: bytes, name: str) -> bytes | None:

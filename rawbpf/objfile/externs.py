@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rawbpf.btf import types as t
 from rawbpf.errors import SpecError, where
-from rawbpf.objfile.spec import ExternSpec, MapSpec, section_map_name
+from rawbpf.objfile.spec import MAX_DATA_SIZE, ExternSpec, MapSpec, section_map_name
 from rawbpf.uapi import BtfKind, MapFlag, MapType
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def add_kconfig_map(spec: ObjectSpec) -> None:
     if not wanted or spec.btf is None:
         return
     _offsets, size = kconfig_layout(wanted)
+    if size > MAX_DATA_SIZE:
+        raise SpecError(
+            f"kconfig values of {size} bytes are more than the {MAX_DATA_SIZE} that are kept", section=KCONFIG
+        )
     spec.maps[KCONFIG] = MapSpec(
         KCONFIG,
         section_map_name(spec.name, KCONFIG),

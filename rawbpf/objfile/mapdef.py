@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PTR_SIZE = 8
 PIN_NONE, PIN_BY_NAME = 0, 1
 MAP_IN_MAP = (MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS)
+_MAX_U32 = 0xFFFFFFFF
 _NUMBERS = ("type", "max_entries", "map_flags", "numa_node", "key_size", "value_size", "pinning", "map_extra")
 
 
@@ -61,7 +62,7 @@ def read_maps(spec: ObjectSpec) -> list[MapSpec]:
 
 def _symbol_offsets(elf: Elf, section: int) -> dict[str, int]:
     # clang leaves the offsets in BTF at 0: the symbol table knows
-    return {symbol.name: symbol.value for symbol in elf.symbols if symbol.shndx == section}
+    return {symbol.name: symbol.value for symbol in elf.symbols_of[section]}
 
 
 def _fill(spec: MapSpec, btf: Btf, type_id: int, size: int) -> None:
@@ -117,6 +118,8 @@ def _number(spec: MapSpec, name: str, value: int, inner: bool) -> None:
             raise SpecError(f"pinning {value} is not known", hint="LIBBPF_PIN_NONE (0) or LIBBPF_PIN_BY_NAME (1)")
         spec.pin_by_name = value == PIN_BY_NAME
         return
+    if value > _MAX_U32 and name != "map_extra":
+        raise SpecError(f"{name} {value} does not fit into 32 bits")
     field = {"type": "map_type"}.get(name, name)
     known = getattr(spec, field)
     if name in ("key_size", "value_size") and known and known != value:
@@ -129,6 +132,8 @@ def _typed(spec: MapSpec, name: str, btf: Btf, member: t.Member) -> None:
     if not isinstance(pointer, t.Ptr):
         raise SpecError(f"{name!r} is no pointer to a type", hint=f"__type({name}, …)")
     size = btf.size_of(pointer.type_id)
+    if size > _MAX_U32:
+        raise SpecError(f"the type of {name!r} has {size} bytes, which do not fit into 32 bits")
     known = getattr(spec, f"{name}_size")
     if known and known != size:
         raise SpecError(f"the definition says {name}_size {known}, its type has {size} bytes")

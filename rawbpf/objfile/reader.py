@@ -25,6 +25,7 @@ from rawbpf.objfile.elf import (
 from rawbpf.objfile.insn import INSN_SIZE, decode
 from rawbpf.objfile.sections import find_section
 from rawbpf.objfile.spec import (
+    MAX_DATA_SIZE,
     FunctionSpec,
     MapSpec,
     ObjectSpec,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from rawbpf.objfile.insn import Insn
 
 BPF_PTR_SIZE = 8
+TEXT = ".text"
+_MAX_ALIASES = 16  # names that an instruction may have
 STRUCT_OPS_SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
 
 
@@ -107,8 +110,8 @@ def _read_header_sections(spec: ObjectSpec) -> None:
     if section := elf.find("license"):
         spec.license = section.data.split(b"\0")[0].decode(errors="replace")[:63]
     if section := elf.find("version"):
-        if section.size != 4:
-            raise SpecError(f"the section holds {section.size} bytes instead of 4", section="version")
+        if len(section.data) != 4:
+            raise SpecError(f"the section holds {len(section.data)} bytes instead of 4", section="version")
         (spec.kern_version,) = struct.unpack("<I" if spec.little else ">I", section.data)
     if elf.find("maps"):
         raise SpecError(
@@ -145,17 +148,22 @@ def _needs_btf(spec: ObjectSpec) -> bool:
 
 
 def _read_functions(spec: ObjectSpec) -> None:
-    for section in spec.elf.sections:
-        if not section.executable or not section.size:
-            continue
+    # .text comes last: names of subprograms give way to names of programs
+    sections = [section for section in spec.elf.sections if section.executable and section.size]
+    sections.sort(key=lambda section: section.name == TEXT)
+    if [section.name for section in sections[-2:]] == [TEXT, TEXT]:
+        raise ElfError("two sections of the object are named .text")
+    for section in sections:
         with where(section=section.name):
             insns = decode(section.data, little=spec.little)
             _add_relocations(spec, section, insns)
             lines = spec.btf_ext.line_info(section.name) if spec.btf_ext else []
             _add_lines(lines, insns)
             infos = spec.btf_ext.func_info(section.name) if spec.btf_ext else []
-            by_start = {info.insn_off // INSN_SIZE: info for info in infos}
-            symbols = [s for s in spec.elf.symbols if s.shndx == section.idx and s.type == STT_FUNC]
+            by_start = {info.insn_off: info for info in infos}
+            symbols = [symbol for symbol in spec.elf.symbols_of[section.idx] if symbol.type == STT_FUNC]
+            if sum(symbol.size for symbol in symbols) > _MAX_ALIASES * section.size:
+                raise ElfError("the section's functions overlap")
             for symbol in sorted(symbols, key=lambda symbol: symbol.value):
                 _add_function(spec, section, symbol, insns, by_start)
 
@@ -165,6 +173,8 @@ def _add_relocations(spec: ObjectSpec, section: Section, insns: list[Insn]) -> N
         slot, rest = divmod(relo.offset, INSN_SIZE)
         if rest or slot >= len(insns):
             raise ElfError(f"a relocation at byte {relo.offset} is at no instruction")
+        if insns[slot].relo is not None:
+            raise ElfError(f"the instruction at byte {relo.offset} has two relocations")
         insns[slot].relo = relo
 
 
@@ -182,28 +192,33 @@ def _add_function(
     start, end = symbol.value // INSN_SIZE, (symbol.value + symbol.size) // INSN_SIZE
     if symbol.value % INSN_SIZE or symbol.size % INSN_SIZE or symbol.value + symbol.size > section.size:
         raise ElfError(f"function {symbol.name!r} ({symbol.value}+{symbol.size}) crosses the section's boundary")
-    body, info = insns[start:end], infos.get(start)
+    body, info = insns[start:end], infos.get(symbol.value)
     is_global = symbol.bind != STB_LOCAL
     hidden = is_global and symbol.visibility in (STV_HIDDEN, STV_INTERNAL)
-    if section.name == ".text":
-        spec.functions[symbol.name] = FunctionSpec(
-            symbol.name, section.name, section.idx, start, body, info, is_global, hidden
-        )
+    name = symbol.name
+    if section.name == TEXT:
+        if name in spec.functions or name in spec.programs:
+            name = f"{name}.{start}"  # static functions of several sources, which a linker joined
+        spec.functions[name] = FunctionSpec(name, section.name, section.idx, start, body, info, is_global, hidden)
         return
     if symbol.bind == STB_LOCAL:
         raise SpecError(
             "a static function cannot be a program, and a subprogram must be in .text",
-            symbol=symbol.name,
+            symbol=name,
             hint="remove `static`, or remove SEC()",
         )
-    program = ProgramSpec(symbol.name, section.name, section.idx, start, body, info, is_global, hidden)
+    if not name or not body:
+        raise ElfError(f"the program {name!r} at byte {symbol.value} has no {'instructions' if name else 'name'}")
+    if name in spec.programs:
+        raise ElfError(f"two programs are named {name!r}")
+    program = ProgramSpec(name, section.name, section.idx, start, body, info, is_global, hidden)
     program.autoload = not section.name.startswith("?")
     if found := find_section(program.sec_name):
         program.definition, program.target = found
         program.prog_type = program.definition.prog_type
         program.attach_type = int(program.definition.attach_type)
         program.flags = program.definition.prog_flags
-    spec.programs[symbol.name] = program
+    spec.programs[name] = program
 
 
 # -- maps and variables
@@ -212,12 +227,14 @@ def _add_function(
 def _read_maps(spec: ObjectSpec) -> None:
     for map_ in mapdef.read_maps(spec):
         spec.maps[map_.name] = map_
-    for section in spec.elf.sections:
-        kind = _data_kind(section)
-        if kind and section.size:
-            with where(section=section.name):
-                spec.maps[section.name] = _data_map(spec, section, kind)
-                _read_variables(spec, section)
+    data = [(section, kind) for section in spec.elf.sections if section.size and (kind := _data_kind(section))]
+    size = sum(section.size for section, _kind in data)
+    if size > MAX_DATA_SIZE:
+        raise SpecError(f"{size} bytes of variables are more than the {MAX_DATA_SIZE} that are kept")
+    for section, kind in data:
+        with where(section=section.name):
+            spec.maps[section.name] = _data_map(spec, section, kind)
+            _read_variables(spec, section)
     externs.add_kconfig_map(spec)
 
 
@@ -249,8 +266,8 @@ def _data_map(spec: ObjectSpec, section: Section, kind: str) -> MapSpec:
         map_.btf_value_type_id, kinds = datasec
         hidden = {
             symbol.name
-            for symbol in spec.elf.symbols
-            if symbol.shndx == section.idx and symbol.visibility in (STV_HIDDEN, STV_INTERNAL)
+            for symbol in spec.elf.symbols_of[section.idx]
+            if symbol.visibility in (STV_HIDDEN, STV_INTERNAL)
         }
         if any(var.linkage != t.Var.STATIC and var.name not in hidden for var, _size in kinds):
             map_.map_flags |= MapFlag.MMAPABLE
@@ -274,7 +291,7 @@ def _datasec(spec: ObjectSpec, name: str) -> tuple[int, list[tuple[t.Var, t.SecV
 
 def _read_variables(spec: ObjectSpec, section: Section) -> None:
     datasec = _datasec(spec, section.name)
-    symbols = {s.name: s for s in spec.elf.symbols if s.shndx == section.idx and s.name}
+    symbols = {symbol.name: symbol for symbol in spec.elf.symbols_of[section.idx] if symbol.name}
     for variable, place in datasec[1] if datasec else ():
         symbol = symbols.get(variable.name)
         offset = symbol.value if symbol and variable.linkage != t.Var.STATIC else place.offset
@@ -299,7 +316,7 @@ def _read_struct_ops_section(spec: ObjectSpec, section: Section) -> None:
     datasec = _datasec(spec, section.name)
     if datasec is None or spec.btf is None:
         raise SpecError("BTF does not describe the section", hint="compile with -g")
-    symbols = {s.name: s for s in spec.elf.symbols if s.shndx == section.idx and s.name}
+    symbols = {symbol.name: symbol for symbol in spec.elf.symbols_of[section.idx] if symbol.name}
     for variable, place in datasec[1]:
         with where(symbol=variable.name):
             type_id = spec.btf.resolve(variable.type_id)

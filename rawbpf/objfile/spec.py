@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DATA_KINDS = ("data", "rodata", "bss", "kconfig")
 """The kinds of `MapSpec` that hold variables."""
 
+MAX_DATA_SIZE = 256 << 20
+"""How many bytes of variables an object may have: they are all kept in memory, even those of .bss."""
+
 
 @dataclass
 class MapSpec:
@@ -136,7 +139,7 @@ class VariableSpec:
 
         if not self.type_id or self._spec.btf is None:
             return bytes(self._contents[self.offset : self.offset + self.size])
-        return typed.decode(self._spec.btf, self.type_id, bytes(self._contents), offset=self.offset)
+        return typed.decode(self._spec.btf, self.type_id, self._contents[self.offset : self.offset + self.size])
 
     @value.setter
     def value(self, new: Any) -> None:
