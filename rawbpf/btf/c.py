@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 200
 _DEFINITIONS = frozenset({BtfKind.STRUCT, BtfKind.UNION, BtfKind.ENUM, BtfKind.ENUM64, BtfKind.TYPEDEF})
-_MAX_LINES = 1_000_000
+_MAX_LINES = 100_000
+_MAX_PADDING = 8 * 512
 
 _HEAD = """\
 #ifndef __VMLINUX_H__
@@ -104,7 +105,9 @@ class _Emitter:
         self._parts: dict[int, tuple[str, str]] = {}
         self._inlined: set[int] = set()
         self._indent = 0
-        self._lines = 0
+        self._lines = 0  # of the definition that is being written
+        self._bodies = 0
+        self._arrays = 0
 
     # -- what to write, in which order
 
@@ -218,12 +221,12 @@ class _Emitter:
         # Declarations by type, but for those with a body within: a large struct needs few different ones.
         known = self._parts.get(type_id)
         if known is None:
-            bodies = len(self._inlined), self._lines
+            bodies = len(self._inlined), self._bodies
             before, _, after = type_decl(self.btf, type_id, "\0", specifier=self._specifier, header=True).partition(
                 "\0"
             )
             known = before, after
-            if bodies == (len(self._inlined), self._lines):
+            if bodies == (len(self._inlined), self._bodies):
                 self._parts[type_id] = known
         before, after = known
         return f"{before}{name}{after}" if name else f"{before.rstrip()}{after}"
@@ -254,6 +257,8 @@ class _Emitter:
     def _record(self, type_id: int, type: t.Struct | t.Union, name: str) -> str:
         layout = self.layouts.layout(type_id)
         head = self.names.tag(type_id) if name else type.kind.name.lower()
+        self._lines = self._lines if self._indent else 0
+        self._bodies += 1
         self._indent += 1
         if self._indent > t.MAX_DEPTH:
             raise BtfError(f"type {type_id} is nested more than {t.MAX_DEPTH} deep")
@@ -261,7 +266,7 @@ class _Emitter:
         self._indent -= 1
         self._lines += len(lines) + 1
         if self._lines > _MAX_LINES:
-            raise BtfError(f"type {type_id} takes more than {_MAX_LINES} lines")
+            raise BtfError(f"type {type_id} takes more than {_MAX_LINES} lines of C")
         attributes = " __attribute__((packed))" if layout.packed else ""
         if not lines:
             return f"{head} {{}}{attributes}"
@@ -271,24 +276,33 @@ class _Emitter:
         return "\t" * self._indent
 
     def _body(self, type: t.Struct | t.Union, layout: Layout) -> list[str]:
+        # The lines between the braces.
         tabs = self._tabs()
+        members, pads, lines = type.members, layout.pads, []
         if layout.opaque:
-            return [f"{tabs}/* no C declaration has these members where they are */", *_padding(tabs, 0, 8 * type.size)]
+            members, pads = (), (8 * type.size,)
+            lines.append(f"{tabs}/* no C declaration has these members where they are */")
         if isinstance(type, t.Union):
-            lines = [f"{tabs}{self._member(member)};" for member in type.members]
-            if layout.pads[-1]:
-                lines += [f"{tabs}struct {{", *_padding(f"{tabs}\t", 0, layout.pads[-1]), f"{tabs}}};"]
-            return lines
-        lines = []
-        end = 0
-        for member, pad in zip(type.members, layout.pads, strict=False):
-            if pad:
-                lines += _padding(tabs, member.bit_offset - pad, pad)
+            lines += [f"{tabs}{self._member(member)};" for member in members]
+            return lines + self._padding_in_union(tabs, pads[-1])
+        for member, pad in zip(members, pads, strict=False):
+            lines += self._padding(tabs, bit_range(self.btf, member)[0] - pad, pad)
             lines.append(f"{tabs}{self._member(member)};")
-        if layout.pads[-1]:
-            end = 8 * type.size - layout.pads[-1]
-            lines += _padding(tabs, end, layout.pads[-1])
-        return lines
+        return lines + self._padding(tabs, 8 * type.size - pads[-1], pads[-1])
+
+    def _padding(self, tabs: str, start: int, bits: int) -> list[str]:
+        # Unnamed bit-fields: they occupy bits, and neither align anything nor add a member. Where it would take too
+        # many, an array of bytes from the first whole byte on.
+        end = start + bits
+        if bits <= _MAX_PADDING:
+            return _bit_padding(tabs, start, end)
+        first = -(-start // 8)
+        self._arrays += 1
+        array = f"{tabs}unsigned char __padding_{self._arrays}[{end // 8 - first}];"
+        return [*_bit_padding(tabs, start, 8 * first), array, *_bit_padding(tabs, end // 8 * 8, end)]
+
+    def _padding_in_union(self, tabs: str, bits: int) -> list[str]:
+        return [f"{tabs}struct {{", *self._padding(f"{tabs}\t", 0, bits), f"{tabs}}};"] if bits else []
 
     def _member(self, member: t.Member) -> str:
         _, width = bit_range(self.btf, member)
@@ -358,10 +372,8 @@ def _constant(value: int) -> str:
     return f"{value}{'U' * (value > 0)}{'LL' * (value.bit_length() > 32 or value < 0)}"
 
 
-def _padding(tabs: str, start: int, bits: int) -> list[str]:
-    # Unnamed bit-fields: they occupy bits, and neither align anything nor add a member.
+def _bit_padding(tabs: str, start: int, end: int) -> list[str]:
     pads = []
-    end = start + bits
     while start < end:
         width = min(64 - start % 64, end - start)
         pads.append(f"long : {width};")

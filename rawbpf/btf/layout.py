@@ -26,7 +26,7 @@ class Layout(NamedTuple):
         packed: whether it needs ``__attribute__((packed))``.
         pads: bits of explicit padding before each member, and behind the last; of a union, how many it takes to be as
             large as it is.
-        opaque: no C declaration has these members there (they overlap); only its size can be told.
+        opaque: no C declaration has these members there (they overlap, say); only its size can be told.
     """
 
     align: int
@@ -63,7 +63,11 @@ class Layouts:
             type = self._btf.type(type_id)
             assert isinstance(type, t.Struct | t.Union)
             places = [self._place(member, depth + 1) for member in type.members]
-            known = self._known[type_id] = (_union if isinstance(type, t.Union) else _struct)(places, type.size)
+            if any(place.width > 8 * place.size for place in places):
+                known = Layout(1, opaque=True)
+            else:
+                known = (_union if isinstance(type, t.Union) else _struct)(places, type.size)
+            self._known[type_id] = known
         return known
 
     def _place(self, member: t.Member, depth: int) -> Place:
