@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Loading a program in spite of the verifier, or knowing what it said: the log, and the line of it that decides."""
+"""Loading a program past the verifier, or with its log as the reason why not."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
-import re
 from contextlib import contextmanager
 from errno import E2BIG, EACCES, EINVAL, ENOSPC, EPERM
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -112,6 +111,8 @@ def _read(buffer: mmap.mmap) -> str:
 def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelError:
     number = failure.errno or 0
     if log.strip():
+        from rawbpf.kernel.verifier_log import suggestion, summary
+
         text = summary(log)
         return VerifierError(
             f"the verifier refused it: {text} ({errno_name(number)})",
@@ -132,38 +133,3 @@ def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelEr
     if number in (EINVAL, EACCES):
         hint = "attach type, attach target, flags or license are what the kernel looks at before the verifier"
     return KernelError(f"{message} ({errno_name(number)})", errno=number, command="BPF_PROG_LOAD", hint=hint)
-
-
-# -- reading the log
-
-# Lines that tell how far the verifier came, not why it stopped
-_PROGRESS = re.compile(
-    r"""processed\ \d+\ insns | verification\ time | stack\ depth | func\#\d+\ @ | mark_precise: | last_idx | regs=
-    | parent\  | \d+:\ (R\d|\(|fp|frame|safe) | from\ \d+\ to\ \d+ | ; | frame\d+: | safe$ | max_states | -- | \s*$
-    | Live\ regs | propagating | (cur|old)\ state: | \ *\d+:\ [.\d]""",
-    re.VERBOSE,
-)
-_REPORT = re.compile(r"^Verification failed: (?P<headline>.*)$", re.MULTILINE)
-
-
-def summary(log: str) -> str:
-    """The line that decides: of the report that ends the log since Linux 7.3, else the last that tells no progress."""
-    reports = list(_REPORT.finditer(log))
-    if reports:
-        headline = reports[-1]["headline"].strip()
-        reason, _, _ = _section(log[reports[-1].end() :], "Reason").partition(". ")  # what follows are the numbers
-        return f"{headline}: {reason}".rstrip(".: ")
-    lines = [line.strip() for line in log.splitlines() if not _PROGRESS.match(line)]
-    return lines[-1] if lines else log.strip().splitlines()[-1].strip()
-
-
-def suggestion(log: str) -> str:
-    """What the kernel (since Linux 7.3) suggests, or an empty string."""
-    reports = list(_REPORT.finditer(log))
-    return _section(log[reports[-1].end() :], "Suggestion") if reports else ""
-
-
-def _section(report: str, title: str) -> str:
-    # The text of a section: indented lines behind "Title:", joined to one
-    found = re.search(rf"^{title}:\n((?:[ \t]+\S.*\n?)+)", report, re.MULTILINE)
-    return " ".join(found[1].split()) if found else ""

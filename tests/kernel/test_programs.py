@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import errno
 import struct
+import sys
 from typing import TYPE_CHECKING
 
 import asm
 import pytest
 
+from rawbpf.btf import types as t
+from rawbpf.btf.build import Builder
 from rawbpf.errors import KernelError, NotSupportedError, VerifierError
 from rawbpf.kernel import executor, info, syscall, verifier
 from rawbpf.kernel.programs import Program
 from rawbpf.plan import steps as s
 from rawbpf.plan.plan import PlannedVariable
-from rawbpf.uapi import Cmd, ProgFlag, ProgType
+from rawbpf.uapi import Cmd, MapType, ProgFlag, ProgType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -162,10 +165,24 @@ def test_a_type_that_the_kernel_does_not_know(monkeypatch: pytest.MonkeyPatch) -
     assert error.value.min_version == "6.4"
 
 
-def test_btf_that_is_refused_does_not_stop_a_program() -> None:
-    steps = [s.LoadBtf("btf", b"\x9f\xeb" + bytes(22)), asm.program("zero", asm.RETURN_0)._replace(btf="btf")]
+@pytest.fixture
+def odd_btf() -> bytes:
+    """BTF in good form that no kernel takes: an integer with more bits than its size has."""
+    builder = Builder(little=sys.byteorder == "little")
+    builder.add(t.Int("int", 4, bits=99))
+    return builder.to_bytes()
+
+
+def test_btf_that_is_refused_does_not_stop_a_program(odd_btf: bytes) -> None:
+    steps = [s.LoadBtf("btf", odd_btf), asm.program("zero", asm.RETURN_0)._replace(btf="btf")]
     with executor.execute(asm.plan(steps)) as made:
         assert made.programs["zero"].info.btf_id == 0
+
+
+def test_btf_that_is_refused_stops_struct_ops(odd_btf: bytes) -> None:
+    steps = [s.LoadBtf("btf", odd_btf), s.CreateMap("map:ops", "ops", MapType.STRUCT_OPS, btf="btf")]
+    with pytest.raises(VerifierError, match="the kernel refused the BTF"):
+        executor.execute(asm.plan(steps))
 
 
 def test_btf_that_is_refused_says_why() -> None:

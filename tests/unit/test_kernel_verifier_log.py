@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from rawbpf.kernel.verifier import suggestion, summary
+from rawbpf.kernel.verifier_log import suggestion, summary
 
 TAIL = "processed 9 insns (limit 1000000) max_states_per_insn 0 total_states 1 peak_states 1 mark_read 0\n"
 
