@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Whole loads of an object, by rawbpf and by others, into a bpffs that nobody else sees used."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tools.benchlib import measure
+from tools.lib.machine import ROOT
+from tools.lib.report import ToolError, note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tools.benchlib.measure import Contender, Metrics, Results
+
+BPF, CALLS = "in bpf(2) ms", "calls"
+INSIDE = Path(__file__).with_name("inside.py")
+LIBBPF_LOAD = Path(__file__).with_name("libbpf_load.c")
+_DEMO_NAME = b"bpf_demo\0"
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A temporary directory with a bpffs at ``bpffs``; taking the mount away unloads whatever is still pinned there.
+
+    Raises:
+        ToolError: no right to mount.
+    """
+    with tempfile.TemporaryDirectory(prefix="rawbpf-bench-") as directory:
+        work = Path(directory)
+        (work / "bpffs").mkdir()
+        done = subprocess.run(["mount", "-t", "bpf", "bpf", str(work / "bpffs")], capture_output=True, text=True)
+        if done.returncode:
+            raise ToolError(f"no bpffs can be mounted: {done.stderr.strip()}", hint="loading BPF programs needs root")
+        try:
+            yield work
+        finally:
+            subprocess.run(["umount", "--lazy", str(work / "bpffs")], check=True)
+
+
+class Loads:
+    """The contenders that load one object, each in a process of its own, attached and pinned where struct_ops is.
+
+    Args:
+        obj: the object file.
+        work: of `workplace`.
+        bpftool: its path, or None where there is none.
+    """
+
+    def __init__(self, obj: Path, work: Path, bpftool: str | None) -> None:
+        self.obj = work / obj.name
+        data = obj.read_bytes()
+        # a congestion control's name is taken but once: not to be the one that somebody has loaded already
+        self.obj.write_bytes(data.replace(_DEMO_NAME, b"b%07d\0" % (os.getpid() % 10**7)))
+        self.work = work
+        self.pins = work / "bpffs" / "pins"
+        self.commands = self._commands(b".struct_ops" in data, bpftool)
+
+    def _commands(self, struct_ops: bool, bpftool: str | None) -> dict[str, list[str]]:
+        obj, pins = str(self.obj), str(self.pins)
+        rawbpf = [sys.executable, "-m", "rawbpf"]
+        kept = self.work / "plan.json"
+        with kept.open("w") as file:
+            subprocess.run([*rawbpf, "plan", obj, "--pin", pins, "--json"], stdout=file, cwd=ROOT, check=True)
+        commands = {
+            "rawbpf load": [*rawbpf, "load", obj, "--pin", pins],
+            "rawbpf, from a kept plan": [sys.executable, str(INSIDE), "kept", str(kept)],
+        }
+        if program := _libbpf_program(self.work):
+            commands["libbpf in C"] = [program, obj, pins]
+        if bpftool and struct_ops:
+            commands["bpftool struct_ops register"] = [bpftool, "struct_ops", "register", obj, pins]
+        elif bpftool:
+            commands["bpftool prog loadall"] = [bpftool, "prog", "loadall", obj, pins, "pinmaps", f"{pins}/maps"]
+        return {name: command for name, command in commands.items() if self._works(name, command)}
+
+    def _works(self, name: str, command: Sequence[str]) -> bool:
+        # rawbpf has to; one of the others may be too old for the object
+        try:
+            measure.run(command)
+        except measure.CommandFailed as error:
+            if name.startswith("rawbpf"):
+                raise
+            note(f"{self.obj.name}: left out is {name}, which failed: {error.said}")
+            return False
+        finally:
+            self._clean()
+        return True
+
+    def contenders(self) -> list[Contender]:
+        """One for each command; that of ``rawbpf load`` cleans up with ``rawbpf unload``, which has a row too."""
+        return [partial(self._run, name) for name in self.commands]
+
+    def _run(self, name: str) -> Mapping[str, Metrics]:
+        try:
+            found = {name: measure.run(self.commands[name])}
+            if name == "rawbpf load":
+                unload = [sys.executable, "-m", "rawbpf", "unload", str(self.pins)]
+                found["rawbpf unload"] = measure.run(unload)
+        finally:
+            self._clean()
+        return found
+
+    def inside_bpf(self, rounds: int) -> Results:
+        """The time inside bpf(2), told for all loaders by the recorder of tests/oracle: a preloaded shim around libc's
+        syscall(), which takes the time from right before the call to right after. Empty where it cannot be built.
+        """
+        recorder = _recorder()
+        if recorder is None:
+            return {}
+        return measure.alternate([partial(self._record, recorder, name) for name in self.commands], rounds)
+
+    def _record(self, recorder: Any, name: str) -> Mapping[str, Metrics]:
+        try:
+            done = recorder.run(self.commands[name])
+        finally:
+            self._clean()
+        return {name: {BPF: done.kernel_nanoseconds / 1e6, CALLS: len(done.calls)}}
+
+    def _clean(self) -> None:
+        if self.pins.exists():
+            shutil.rmtree(self.pins)
+
+
+def _recorder() -> Any:
+    sys.path.insert(0, str(ROOT / "tests"))  # where it is a package of its own
+    recorder: Any = import_module("oracle.recorder")
+    try:
+        recorder.shim()
+    except recorder.OracleUnavailable as error:
+        note(f"left out is the time inside bpf(2): {error}")
+        return None
+    return recorder
+
+
+def _libbpf_program(work: Path) -> str | None:
+    """The C program that loads with the newest libbpf, which the oracles built already; None without it."""
+    from tools.lib.machine import cache_dir
+
+    libraries = sorted((cache_dir() / "oracle").glob("libbpf-*/libbpf.so"))
+    named = os.environ.get("RAWBPF_LIBBPF")
+    library = Path(named) if named else libraries[-1] if libraries else None
+    if library is None:
+        note("left out is libbpf in C: the tests in tests/oracle have not built it yet, and RAWBPF_LIBBPF names none")
+        return None
+    (work / "libbpf.so.1").unlink(missing_ok=True)
+    (work / "libbpf.so.1").symlink_to(library)
+    program = str(work / "libbpf_load")
+    command = ["cc", "-O2", "-o", program, str(LIBBPF_LOAD), str(work / "libbpf.so.1"), f"-Wl,-rpath,{work}"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        note(f"left out is libbpf in C: {getattr(error, 'stderr', '') or error}")
+        return None
+    return program
