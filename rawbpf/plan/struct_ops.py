@@ -46,7 +46,6 @@ class Prepared(NamedTuple):
         functions: byte offset in the value → name of the program.
         members: name of the program → index of its member in the kernel's ``X``.
         module: whose BTF it is, None for vmlinux.
-        skipped: programs whose members the kernel does not have.
     """
 
     spec: StructOpsSpec
@@ -56,7 +55,6 @@ class Prepared(NamedTuple):
     functions: dict[int, str]
     members: dict[str, int]
     module: Module | None
-    skipped: list[str]
 
 
 def prepare_struct_ops(spec: ObjectSpec, ops: StructOpsSpec, target: Target) -> Prepared:
@@ -80,7 +78,7 @@ def prepare_struct_ops(spec: ObjectSpec, ops: StructOpsSpec, target: Target) -> 
             raise SpecError(f"BTF of {target.name}: struct {value_type.name} holds no struct {name}")
         fit = _Fit(spec, ops, btf, type_id, inner.bit_offset // 8, bytearray(value_type.size), target.name)
         fit.run()
-        return Prepared(ops, value_type_id, type_id, bytes(fit.value), fit.functions, fit.members, module, fit.skipped)
+        return Prepared(ops, value_type_id, type_id, bytes(fit.value), fit.functions, fit.members, module)
 
 
 def _no_type(name: str, target: Target, path: str) -> NotSupportedError:
@@ -91,6 +89,30 @@ def _no_type(name: str, target: Target, path: str) -> NotSupportedError:
         errno=ENOTSUPP,
         hint=known.format(path=path or "OBJ"),
     )
+
+
+class MemberError(SpecError):
+    """A member of the object's struct that the kernel's has not; `details` shows both structs, side by side.
+
+    Attributes:
+        object_members, kernel_members: name → declaration.
+    """
+
+    def __init__(self, message: str, mine: dict[str, str], theirs: dict[str, str], hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.object_members = mine
+        self.kernel_members = theirs
+
+    def details(self) -> list[str]:
+        names = dict.fromkeys((*self.object_members, *self.kernel_members))
+        rows = [("object", "kernel")]
+        rows += [(self.object_members.get(name, "-"), self.kernel_members.get(name, "-")) for name in names]
+        width = max(len(mine) for mine, _theirs in rows)
+        return [f"    {mine.ljust(width)}  {theirs}" for mine, theirs in rows]
+
+
+def _declarations(btf: Btf, struct: t.Struct) -> dict[str, str]:
+    return {member.name: type_decl(btf, member.type_id, member.name) for member in struct.members if member.name}
 
 
 class _Fit:
@@ -109,7 +131,6 @@ class _Fit:
         self.value = value
         self.functions: dict[int, str] = {}
         self.members: dict[str, int] = {}
-        self.skipped: list[str] = []
 
     def run(self) -> None:
         there = {member.name: number for number, member in enumerate(self.theirs.members)}
@@ -118,11 +139,8 @@ class _Fit:
             data = bytes(self.ops.data[offset : offset + self.local.size_of(member.type_id)])
             if member.name in there:
                 self._member(member, there[member.name], offset, data)
-            elif any(data):
-                raise self._missing(f"member {member.name!r} is set")
-            elif offset in self.ops.functions:
-                # set, but the kernel never calls it: the program is left out, as libbpf does
-                self.skipped.append(self.ops.functions[offset])
+            elif any(data) or offset in self.ops.functions:
+                raise self._missing(member)
 
     def _member(self, mine: t.Member, number: int, offset: int, data: bytes) -> None:
         theirs = self.theirs.members[number]
@@ -146,11 +164,12 @@ class _Fit:
             raise self._different(mine, theirs)
         self.value[place : place + len(data)] = data
 
-    def _missing(self, what: str) -> SpecError:
-        names = ", ".join(member.name for member in self.theirs.members if member.name)
-        return SpecError(
-            f"{what}, and struct {self.theirs.name} of {self.kernel} has no such member",
-            hint=f"the kernel's members are: {names}",
+    def _missing(self, member: t.Member) -> SpecError:
+        return MemberError(
+            f"member {member.name!r} is set, and struct {self.theirs.name} of {self.kernel} has no such member",
+            _declarations(self.local, self.mine),
+            _declarations(self.btf, self.theirs),
+            "the object was made for another kernel: use the members that this one has",
         )
 
     def _different(self, mine: t.Member, theirs: t.Member) -> SpecError:
