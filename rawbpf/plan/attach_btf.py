@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rawbpf.objfile.spec import ProgramSpec
     from rawbpf.plan.target import Module, Target
 
-_PREFIXES = {
+_PREFIXES: dict[int, tuple[str, BtfKind]] = {
     AttachType.TRACE_RAW_TP: ("btf_trace_", BtfKind.TYPEDEF),
     AttachType.LSM_MAC: ("bpf_lsm_", BtfKind.FUNC),
     AttachType.LSM_CGROUP: ("bpf_lsm_", BtfKind.FUNC),
@@ -48,7 +48,7 @@ def find_attach_btf(program: ProgramSpec, target: Target) -> AttachBtf:
             symbol=program.name,
             hint=f'SEC("{program.sec_name}/NAME")',
         )
-    prefix, kind = _PREFIXES.get(AttachType(program.attach_type), ("", BtfKind.FUNC))
+    prefix, kind = _PREFIXES.get(program.attach_type, ("", BtfKind.FUNC))
     module_name, separator, name = program.target.rpartition(":")
     for btf, module in target.btfs():
         if separator and (module.name if module else "vmlinux") != module_name:

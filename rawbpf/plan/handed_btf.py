@@ -102,8 +102,7 @@ def _kconfig(spec: ObjectSpec, btf: Btf, builder: Builder, datasec: t.Datasec) -
     fixed = []
     for var in datasec.vars:
         variable = btf.type(var.type_id)
-        assert isinstance(variable, t.Var)
-        if variable.name not in offsets:
+        if not isinstance(variable, t.Var) or variable.name not in offsets:
             raise BtfError(f"variable {variable.name!r} is in BTF and no symbol of the object")
         builder.replace(var.type_id, t.Var(variable.name, variable.type_id, t.Var.GLOBAL))
         fixed.append(t.SecVar(var.type_id, offsets[variable.name], var.size))

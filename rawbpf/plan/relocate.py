@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rawbpf.btf.core import CoreFix, CoreResolver
+    from rawbpf.btf.parse import Btf
     from rawbpf.errors import SourceLine
     from rawbpf.objfile.insn import Insn
     from rawbpf.objfile.spec import FunctionSpec, MapSpec, ObjectSpec, ProgramSpec
@@ -90,6 +91,7 @@ class Linker:
         self._maps = {(m.section_index, m.offset): m for m in spec.maps.values() if m.kind == "map"}
         self._data = {m.section_index: m for m in spec.maps.values() if m.contents is not None}
         self._map_numbers = {name: number for number, name in enumerate(spec.maps)}
+        self._callbacks = _exception_callbacks(spec.btf) if spec.btf is not None else {}
         if resolver is not None:
             self._apply_core(resolver)
         self._calls = {name: _call_slots(body, self._text_index) for name, body in self._bodies.items()}
@@ -132,11 +134,20 @@ class Linker:
         out: list[Insn] = []
         functions: list[tuple[FunctionSpec, int]] = []
         self._append(program, out, functions)
-        callback = exception_callback(self._spec, program)
+        callback = self._exception_callback(program)
         if callback is not None and all(function is not callback for function, _base in functions):
             self._append(callback, out, functions)
         slots = self._references(out)
         return Linked(out, slots, functions, self._notes(out))
+
+    def _exception_callback(self, program: ProgramSpec) -> FunctionSpec | None:
+        names = self._callbacks.get(program.func_info.type_id, []) if program.func_info else []
+        if len(names) != 1:
+            return None  # of several the verifier will complain
+        function = self._spec.functions.get(names[0])
+        if function is None or not function.is_global or function.hidden:
+            raise SpecError(f"the exception callback {names[0]!r} is no global, visible function without SEC()")
+        return function
 
     def _append(self, function: FunctionSpec, out: list[Insn], functions: list[tuple[FunctionSpec, int]]) -> None:
         # a function, and behind it what it calls and is not there yet: depth first, each at its first call
@@ -179,9 +190,9 @@ class Linker:
             target = relo.symbol.value // i.INSN_SIZE + insn.imm + 1
             section = relo.symbol.shndx
         if section != self._text_index:
-            name = relo.symbol.name if relo else f"instruction {target}"
+            name = self._symbol_name(relo.symbol) if relo else f"instruction {target}"
             raise RelocationError(
-                f"a call of {name!r} in section {self._spec.elf.section_name(section)}: subprograms must be in .text",
+                f"a call of {name}: subprograms must be in .text",
                 hint="remove SEC() from the function that is called, or call it by a tail call",
             )
         functions = self._by_section.get(".text", [])
@@ -196,18 +207,22 @@ class Linker:
         slots: list[Slot] = []
         for slot, insn in enumerate(insns):
             relo = insn.relo
-            if relo is None or insn.src == PseudoSrc.FUNC or _is_subprogram(relo.symbol, self._text_index):
+            if relo is None or insn.is_pseudo_func or (insn.is_pseudo_call and not relo.symbol.extern):
                 continue
             with where(insn=slot, source=self.source(insns, slot)):
-                if insn.code == i.LD_IMM64:
+                if insn.is_ld_imm64:
                     self._load(insns, slot, relo.symbol, slots)
-                elif insn.code == i.CALL_IMM and relo.symbol.extern:
-                    self._kfunc(insn, slot, relo.symbol, slots)
-                elif insn.code != i.CALL_IMM:
+                elif insn.is_pseudo_call:
+                    self._kfunc(insn, relo.symbol)
+                else:
                     raise RelocationError(
-                        f"a relocation against {relo.symbol.name!r} at an instruction that is neither call nor ld_imm64"
+                        f"a relocation against {self._symbol_name(relo.symbol)} at {insn}, which cannot hold it"
                     )
         return slots
+
+    def _symbol_name(self, symbol: Symbol) -> str:
+        section = self._spec.elf.section_name(symbol.shndx)
+        return f"{symbol.name!r} in section {section}" if symbol.name else f"section {section}"
 
     def _load(self, insns: list[Insn], slot: int, symbol: Symbol, slots: list[Slot]) -> None:
         if slot + 1 >= len(insns):
@@ -223,7 +238,7 @@ class Linker:
         map_ = self._data.get(symbol.shndx)
         if map_ is None:
             raise RelocationError(
-                f"{symbol.name!r} in section {self._spec.elf.section_name(symbol.shndx)} is neither map nor variable",
+                f"{self._symbol_name(symbol)} is neither map nor variable",
                 hint="a variable without initial value and without `static` or `= 0` may be a common symbol",
             )
         # the offset is in both halves: that of the symbol in its value, that inside of it in the instruction
@@ -258,7 +273,7 @@ class Linker:
             i.set_imm64(first, second, extern.address)
         first.note = f"{extern.extern.kind} {symbol.name}: {extern.note}"
 
-    def _kfunc(self, insn: Insn, slot: int, symbol: Symbol, slots: list[Slot]) -> None:
+    def _kfunc(self, insn: Insn, symbol: Symbol) -> None:
         extern = self._extern(symbol)
         if not extern.found:
             poison(insn, POISON_KFUNC + extern.number)
@@ -279,28 +294,16 @@ class Linker:
         ]
 
 
-def exception_callback(spec: ObjectSpec, program: ProgramSpec) -> FunctionSpec | None:
-    """The subprogram that a program names by the declaration tag ``exception_callback:NAME``, or None.
-
-    Raises:
-        SpecError: the tag is not on a program, or names no global function in .text.
-    """
-    if spec.btf is None or program.func_info is None:
-        return None
-    found = []
-    for type_id in spec.btf.ids():
-        if spec.btf.kind(type_id) != BtfKind.DECL_TAG or not spec.btf.name_of(type_id).startswith(EXCEPTION_TAG):
-            continue
-        tag = spec.btf.type(type_id)
-        assert isinstance(tag, t.DeclTag)
-        if tag.component == -1 and tag.type_id == program.func_info.type_id:
-            found.append(tag.name.removeprefix(EXCEPTION_TAG))
-    if len(found) != 1:
-        return None  # of several the verifier will complain
-    function = spec.functions.get(found[0])
-    if function is None or not function.is_global or function.hidden:
-        raise SpecError(f"the exception callback {found[0]!r} is no global, visible function without SEC()")
-    return function
+def _exception_callbacks(btf: Btf) -> dict[int, list[str]]:
+    # id of a FUNC → the functions that it names by declaration tags
+    found: dict[int, list[str]] = {}
+    for type_id in btf.ids():
+        if btf.kind(type_id) == BtfKind.DECL_TAG and btf.name_of(type_id).startswith(EXCEPTION_TAG):
+            tag = btf.type(type_id)
+            assert isinstance(tag, t.DeclTag)
+            if tag.component == -1:
+                found.setdefault(tag.type_id, []).append(tag.name.removeprefix(EXCEPTION_TAG))
+    return found
 
 
 def _is_subprogram(symbol: Symbol, text_index: int) -> bool:

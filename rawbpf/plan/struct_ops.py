@@ -14,6 +14,7 @@ from rawbpf.btf import types as t
 from rawbpf.btf.decl import type_decl
 from rawbpf.btf.match import essential_name
 from rawbpf.errors import ENOTSUPP, NotSupportedError, SpecError, where
+from rawbpf.objfile.spec import MAX_DATA_SIZE
 from rawbpf.uapi import BtfKind
 
 if TYPE_CHECKING:
@@ -70,15 +71,23 @@ def prepare_struct_ops(spec: ObjectSpec, ops: StructOpsSpec, target: Target) -> 
         if found is None:
             raise _no_type(name, target, spec.path)
         btf, value_type_id, module = found
-        type_id = btf.find(name, BtfKind.STRUCT)
-        value_type = btf.type(value_type_id)
-        assert isinstance(value_type, t.Struct)
-        inner = next((m for m in value_type.members if m.type_id == type_id), None)
-        if type_id is None or inner is None:
-            raise SpecError(f"BTF of {target.name}: struct {value_type.name} holds no struct {name}")
-        fit = _Fit(spec, ops, btf, type_id, inner.bit_offset // 8, bytearray(value_type.size), target.name)
+        inner, size = _inner(btf, value_type_id, name, target.name)
+        fit = _Fit(spec, ops, btf, inner.type_id, inner.bit_offset // 8, bytearray(size), target.name)
         fit.run()
-        return Prepared(ops, value_type_id, type_id, bytes(fit.value), fit.functions, fit.members, module)
+        return Prepared(ops, value_type_id, inner.type_id, bytes(fit.value), fit.functions, fit.members, module)
+
+
+def _inner(btf: Btf, value_type_id: int, name: str, kernel: str) -> tuple[t.Member, int]:
+    # the member of the value's type that is the struct itself, and the size of the whole
+    value_type = btf.type(value_type_id)
+    assert isinstance(value_type, t.Struct)
+    for member in value_type.members:
+        inner = btf.type(member.type_id)
+        if isinstance(inner, t.Struct) and inner.name == name:
+            if member.bit_offset // 8 + inner.size <= value_type.size <= MAX_DATA_SIZE:
+                return member, value_type.size
+            break
+    raise SpecError(f"BTF of {kernel}: struct {value_type.name} holds no struct {name}")
 
 
 def _no_type(name: str, target: Target, path: str) -> NotSupportedError:
@@ -157,12 +166,21 @@ class _Fit:
             if not isinstance(self.btf.type(self.btf.resolve(other.type_id)), t.FuncProto):
                 raise self._different(mine, theirs)
             name = self.ops.functions[offset]
+            if self.members.setdefault(name, number) != number:
+                raise self._twice(name)
             self.functions[place] = name
-            self.members[name] = number
             return
         if self.local.size_of(mine.type_id) != self.btf.size_of(theirs.type_id):
             raise self._different(mine, theirs)
+        if place + len(data) > len(self.value):
+            raise SpecError(f"BTF of {self.kernel}: member {theirs.name!r} is outside of struct {self.theirs.name}")
         self.value[place : place + len(data)] = data
+
+    def _twice(self, name: str) -> SpecError:
+        return SpecError(
+            f"the program {name!r} is two members of struct {self.theirs.name}; it can be only one",
+            hint="the kernel verifies it for the arguments of one member: write a second program",
+        )
 
     def _missing(self, member: t.Member) -> SpecError:
         return MemberError(
