@@ -19,6 +19,7 @@ from __future__ import annotations
 import struct
 import sys
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from elftools.elf.elffile import ELFFile
@@ -117,6 +118,7 @@ def normalise(recording: Recording) -> HandedOver:
     return _Normaliser(recording).run()
 
 
+@lru_cache
 def defined_names(obj: Path) -> set[str]:
     """The names of an object's symbols and sections as the kernel keeps them."""
     with obj.open("rb") as file:

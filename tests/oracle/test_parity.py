@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 OURS = sorted((ROOT / "objs").glob("*.o"))
 CASES = sorted((ROOT / "tests/objs").glob("*.el.o" if sys.byteorder == "little" else "*.eb.o"))
 
-# Differences that are meant, by object and program ("" for the object as a whole). See docs/parity.md.
+# Differences that are meant, by object and program ("" for the object as a whole), each with its reason
 DECISIONS = {
     # libbpf 1.7 takes just the first variable of a "?" section for optional, rawbpf all
     "struct_ops_mismatch": {"", "ssthresh", "for_new_callback", "for_no_such_ops"},

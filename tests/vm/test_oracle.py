@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The comparison with libbpf in the test kernel, which has what the running kernel may lack: see tests/oracle."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from oracle import debian, recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.vm, pytest.mark.oracle]
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+VM = [sys.executable, str(ROOT / "tools" / "vm")]
+PARITY = "tests/oracle/test_parity.py"
+CASES = ("core_kernel", "kconfig", "kfuncs", "ksyms", "ksyms_typed", "maps", "sections_attach", "struct_ops")
+"""Those of tests/objs for which the kernel matters. All others meet the same code on the running kernel."""
+
+
+def test_same_as_libbpf_in_the_test_kernel(require: Callable[[object, str], None]) -> None:
+    try:
+        # the guest has no network, and writes to a copy of the cache
+        debian.libbpf()
+        recorder.shim()
+    except recorder.OracleUnavailable as error:
+        require(False, str(error))
+    btf = Path(subprocess.run([*VM, "--print-btf"], check=True, capture_output=True, text=True).stdout.strip())
+    assert b"\0bpf_struct_ops_mptcp_sched_ops\0" in btf.read_bytes()
+    objs = [*(ROOT / "objs").glob("*.o"), *(ROOT / "tests/objs" / f"{name}.el.o" for name in CASES)]
+    names = [f"{PARITY}::test_same_as_libbpf[{obj.relative_to(ROOT)}]" for obj in sorted(objs)]
+    tests = [*names, f"{PARITY}::test_the_comparison_is_not_of_nothing"]
+    done = subprocess.run(
+        [*VM, "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
+        cwd=ROOT,
+        env=os.environ | {"RAWBPF_REQUIRE": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
