@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rawbpf.objfile.spec import ExternSpec, ObjectSpec
     from rawbpf.plan.target import Target
 
+_MAX_U64 = 0xFFFFFFFFFFFFFFFF
 TRISTATE = {"n": 0, "y": 1, "m": 2}
 VIRTUAL = ("LINUX_KERNEL_VERSION", "LINUX_HAS_BPF_COOKIE", "LINUX_HAS_SYSCALL_WRAPPER")
 
@@ -101,19 +102,16 @@ def _value(btf: Btf, extern: ExternSpec, config: _Config, target: Target) -> int
         return _string(extern, form, text)
     if form not in ("int", "char"):
         raise ExternError(f"{extern.name}={text} is a number, the extern is a {form}")
-    try:
-        return _number(btf, extern, form, int(text, 0))
-    except ValueError:
-        raise ExternError(f"{extern.name}={text} is no number") from None
+    return _number(btf, extern, text)
 
 
 def _form(btf: Btf, extern: ExternSpec) -> str:
     kind = btf.type(extern.type_id)
-    if isinstance(kind, t.Int) and kind.size <= 8 and kind.size & (kind.size - 1) == 0:
-        if kind.bool:
-            return "bool"
+    if isinstance(kind, t.Int) and kind.bool and kind.size == 1:
+        return "bool"
+    if isinstance(kind, t.Int) and not kind.bool and kind.size in (1, 2, 4, 8):
         return "char" if kind.size == 1 else "int"
-    if isinstance(kind, t.Enum) and kind.name == "libbpf_tristate":
+    if isinstance(kind, t.Enum) and kind.name == "libbpf_tristate" and kind.size == 4:
         return "tristate"
     if isinstance(kind, t.Array) and kind.nelems:
         element = btf.type(btf.resolve(kind.type_id))
@@ -159,16 +157,23 @@ def _string(extern: ExternSpec, form: str, text: str) -> bytes:
     if len(text) < 2 or not text.endswith('"'):
         raise ExternError(f"{extern.name}={text} has no closing quote")
     # too long ones are cut, as users of libbpf expect, and always terminated
-    return text[1:-1].encode()[: extern.size - 1] + b"\0"
+    return text[1:-1].encode(errors="surrogateescape")[: extern.size - 1] + b"\0"
 
 
-def _number(btf: Btf, extern: ExternSpec, form: str, value: int) -> int:
+def _number(btf: Btf, extern: ExternSpec, text: str) -> int:
+    # as strtoull(3) reads it: decimal, octal behind 0, hexadecimal behind 0x; and modulo 2^64 if there is a sign
+    digits = text.lstrip("+-")
+    try:
+        value = int(text, 16 if digits[:2] in ("0x", "0X") else 8 if digits[:1] == "0" else 10)
+    except ValueError:
+        value = None
+    if value is None or "_" in text:
+        raise ExternError(f"{extern.name}={text} is no number")
     kind = btf.type(extern.type_id)
-    value &= 0xFFFFFFFFFFFFFFFF
-    bits = 8 * extern.size
     signed = isinstance(kind, t.Int) and kind.signed
+    bits = 8 * extern.size
     # a signed integer of n bits holds v if v + 2^(n-1), modulo 2^64, is below 2^n
-    shifted = (value + (1 << (bits - 1))) & 0xFFFFFFFFFFFFFFFF if signed else value
-    if bits < 64 and shifted >> bits:
-        raise ExternError(f"{extern.name}={value} does not fit into {extern.size} bytes")
+    shifted = (value + (1 << (bits - 1) if signed else 0)) & _MAX_U64
+    if abs(value) > _MAX_U64 or shifted >> bits:
+        raise ExternError(f"{extern.name}={text} does not fit into {extern.size} bytes")
     return value & ((1 << bits) - 1)
