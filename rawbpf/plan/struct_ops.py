@@ -160,6 +160,8 @@ class _Fit:
         if one.kind != other.kind:
             raise self._different(mine, theirs)
         place = self.begin + theirs.bit_offset // 8
+        if place + self.btf.size_of(theirs.type_id) > len(self.value):
+            raise SpecError(f"BTF of {self.kernel}: member {theirs.name!r} is outside of struct {self.theirs.name}")
         if isinstance(one, t.Ptr) and isinstance(other, t.Ptr):
             if offset not in self.ops.functions:
                 return
@@ -172,8 +174,6 @@ class _Fit:
             return
         if self.local.size_of(mine.type_id) != self.btf.size_of(theirs.type_id):
             raise self._different(mine, theirs)
-        if place + len(data) > len(self.value):
-            raise SpecError(f"BTF of {self.kernel}: member {theirs.name!r} is outside of struct {self.theirs.name}")
         self.value[place : place + len(data)] = data
 
     def _twice(self, name: str) -> SpecError:
