@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.benchlib import imports, measure
+from tools.benchlib import imports, measure, python
 from tools.benchlib.measure import CPU, PEAK, WALL, CommandFailed, Stat, alternate, ratio, stat
 from tools.benchlib.table import Table, number
 
@@ -90,6 +90,20 @@ def test_run_leaves_no_descriptor(no_leaks: None) -> None:
     measure.run(["true"])
     with pytest.raises(CommandFailed):
         measure.run(["false"])
+
+
+def test_python_that_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    before = dict(os.environ)
+    with python.installed() as interpreter:
+        code = "import sys, elftools, rawbpf; print(rawbpf.__file__, sys.prefix, sys.meta_path)"
+        done = subprocess.run([interpreter, "-c", code], check=True, capture_output=True, text=True, cwd=tmp_path)
+        prefix = Path(interpreter).parents[1]
+        assert [path.name.split(".")[0] for path in prefix.rglob("rawbpf/__init__*.pyc")] == ["__init__"]
+    assert done.stdout.startswith(f"{ROOT}/rawbpf/__init__.py {prefix} ")
+    assert "Editable" not in done.stdout
+    assert dict(os.environ) == before
+    assert not prefix.exists()
 
 
 def test_importtime_is_read() -> None:

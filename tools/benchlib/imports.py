@@ -6,10 +6,7 @@ from __future__ import annotations
 import re
 import statistics
 import subprocess
-import sys
 from typing import TYPE_CHECKING, NamedTuple
-
-from tools.lib.machine import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,14 +35,16 @@ def parse(text: str) -> dict[str, float]:
     return {name: int(micros) / 1000 for micros, name in _LINE.findall(text)}
 
 
-def imports(arguments: Sequence[str], rounds: int) -> Imports:
-    """What ``python ARGUMENTS`` imports: medians of some runs."""
-    bare = _run(["-c", ""])
-    runs = [_run(arguments) for _ in range(rounds)]
+def imports(command: Sequence[str], rounds: int) -> Imports:
+    """What a command, ``python ARGUMENTS``, imports: medians of some runs."""
+    bare = _run([command[0], "-c", ""])
+    _run(command)  # fills the caches
+    runs = [_run(command) for _ in range(rounds)]
     names = [name for name in runs[0] if name not in bare]
     return Imports({name: statistics.median(run.get(name, 0.0) for run in runs) for name in names})
 
 
-def _run(arguments: Sequence[str]) -> dict[str, float]:
-    done = subprocess.run([sys.executable, "-X", "importtime", *arguments], cwd=ROOT, capture_output=True, text=True)
+def _run(command: Sequence[str]) -> dict[str, float]:
+    python, *arguments = command
+    done = subprocess.run([python, "-X", "importtime", *arguments], capture_output=True, text=True, check=True)
     return parse(done.stderr)

@@ -11,12 +11,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rawbpf
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # the rawbpf of this checkout, whatever is installed
-
-import rawbpf  # the path comes first
 
 CPU, BPF = "CPU ms", "in bpf(2) ms"
 NAMES = ("task_struct", "bpf_struct_ops_tcp_congestion_ops", "tcp_sock", "no_such_name")

@@ -54,27 +54,28 @@ class Loads:
     Args:
         obj: the object file.
         work: of `workplace`.
+        python: the interpreter that has rawbpf.
         bpftool: its path, or None where there is none.
     """
 
-    def __init__(self, obj: Path, work: Path, bpftool: str | None) -> None:
+    def __init__(self, obj: Path, work: Path, python: str, bpftool: str | None) -> None:
         self.obj = work / obj.name
         data = obj.read_bytes()
         # a congestion control's name is taken but once: not to be the one that somebody has loaded already
         self.obj.write_bytes(data.replace(_DEMO_NAME, b"b%07d\0" % (os.getpid() % 10**7)))
         self.work = work
+        self.rawbpf = [python, "-m", "rawbpf"]
         self.pins = work / "bpffs" / "pins"
-        self.commands = self._commands(b".struct_ops" in data, bpftool)
+        self.commands = self._commands(b".struct_ops" in data, python, bpftool)
 
-    def _commands(self, struct_ops: bool, bpftool: str | None) -> dict[str, list[str]]:
+    def _commands(self, struct_ops: bool, python: str, bpftool: str | None) -> dict[str, list[str]]:
         obj, pins = str(self.obj), str(self.pins)
-        rawbpf = [sys.executable, "-m", "rawbpf"]
         kept = self.work / "plan.json"
         with kept.open("w") as file:
-            subprocess.run([*rawbpf, "plan", obj, "--pin", pins, "--json"], stdout=file, cwd=ROOT, check=True)
+            subprocess.run([*self.rawbpf, "plan", obj, "--pin", pins, "--json"], stdout=file, check=True)
         commands = {
-            "rawbpf load": [*rawbpf, "load", obj, "--pin", pins],
-            "rawbpf, from a kept plan": [sys.executable, str(INSIDE), "kept", str(kept)],
+            "rawbpf load": [*self.rawbpf, "load", obj, "--pin", pins],
+            "rawbpf, from a kept plan": [python, str(INSIDE), "kept", str(kept)],
         }
         if program := _libbpf_program(self.work):
             commands["libbpf in C"] = [program, obj, pins]
@@ -105,8 +106,7 @@ class Loads:
         try:
             found = {name: measure.run(self.commands[name])}
             if name == "rawbpf load":
-                unload = [sys.executable, "-m", "rawbpf", "unload", str(self.pins)]
-                found["rawbpf unload"] = measure.run(unload)
+                found["rawbpf unload"] = measure.run([*self.rawbpf, "unload", str(self.pins)])
         finally:
             self._clean()
         return found
