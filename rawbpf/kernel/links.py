@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from errno import EOPNOTSUPP
+from errno import ENOENT, EOPNOTSUPP
 from typing import TYPE_CHECKING
 
-from rawbpf.errors import NotSupportedError, where
+from rawbpf.errors import KernelError, NotSupportedError, where
 from rawbpf.kernel import info, syscall
 from rawbpf.kernel.pinnable import Pinnable
 from rawbpf.uapi import AttachFlag, Cmd
@@ -116,9 +116,14 @@ class Registration(Pinnable):
         """Unregister it, unless its map is pinned or it was done before."""
         if self.closed:
             return
-        with self.fd:
+        try:
             if not self.pins and not self._ended:
                 self.detach()
+        except KernelError as failure:
+            self.fd.close()
+            if failure.errno != ENOENT:  # somebody else has unregistered it
+                raise
+        self.fd.close()
 
     def __repr__(self) -> str:
         return f"<Registration {self.name!r}{' closed' if self.closed else ''}>"

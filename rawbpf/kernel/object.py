@@ -102,13 +102,26 @@ class Object:
         return [path for _, path in made]
 
     def close(self) -> None:
-        """Close everything: links first, so that nothing runs without its maps."""
-        from contextlib import ExitStack
+        """Close everything: links first, so that nothing runs without its maps.
 
-        with ExitStack() as stack:  # it goes on when one of them fails
-            for things in (self.maps, self.programs, self.links):
-                for thing in things.values():
-                    stack.callback(thing.close)
+        What goes wrong on the way, or interrupts it, is raised when everything else is closed.
+        """
+        left: list[Any] = [*self.maps.values(), *self.programs.values(), *self.links.values()]
+        failure: BaseException | None = None
+        while left:
+            try:
+                left[-1].close()
+                left.pop()
+            except Exception as error:
+                failure = error
+                left.pop()
+            except BaseException as interrupt:
+                failure = interrupt  # and the same once more
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback names this frame: a cycle
 
     def __enter__(self) -> Object:
         return self

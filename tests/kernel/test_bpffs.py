@@ -94,6 +94,7 @@ def test_kinds(bpffs_dir: Path) -> None:
     pins = list(bpffs.pins(bpffs_dir))
     assert [(Path(pin.path).name, pin.kind) for pin in pins] == [("map", "map"), ("program", "program")]
     assert all(pin.id > 0 for pin in pins)
+    assert list(bpffs.pins(bpffs_dir.parent)) == pins  # the kernel's own files there are none
 
 
 def test_a_tree_is_removed(bpffs_dir: Path) -> None:
