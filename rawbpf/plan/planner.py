@@ -92,6 +92,7 @@ class _Planner:
         self.kconfig = kconfig
         self.created: list[MapSpec] = []
         self.struct_ops: list[Prepared] = []
+        self.fd_array: list[str] = []
 
     def plan(self, attach: bool, pin_dir: str, cgroup: str) -> Plan:
         self._check()
@@ -103,7 +104,7 @@ class _Planner:
         steps += self._btf_steps()
         steps += self._map_steps()
         for program in programs:
-            steps += self._program_steps(program, linked[program.name], externs)
+            steps += self._program_steps(program, linked[program.name])
         steps += self._prog_array_steps(programs)
         if attach:
             steps += self._struct_ops_steps()
@@ -162,7 +163,8 @@ class _Planner:
 
     def _link(self, programs: list[ProgramSpec], externs: dict[str, Resolved]) -> dict[str, Linked]:
         names = {program.name for program in programs}
-        linker = Linker(self.spec, self._resolver(), externs, self._fd_array(externs), names)
+        self.fd_array = _fd_array(externs)
+        linker = Linker(self.spec, self._resolver(), externs, self.fd_array, names)
         linked = {}
         for program in programs:
             with where(symbol=program.name):
@@ -191,14 +193,6 @@ class _Planner:
             for relo in ext.core_relos(section)
         )
 
-    def _fd_array(self, externs: dict[str, Resolved]) -> list[str]:
-        # index 0 means vmlinux and is never looked up
-        handles = [""]
-        for extern in externs.values():
-            if extern.module and extern.extern.kind == "kfunc" and extern.module.handle not in handles:
-                handles.append(extern.module.handle)
-        return handles
-
     # -- steps
 
     def _btf_steps(self) -> Iterator[s.Step]:
@@ -207,18 +201,27 @@ class _Planner:
 
     def _map_steps(self) -> Iterator[s.Step]:
         prepared = {ops.spec.name: ops for ops in self.struct_ops}
-        waiting: list[MapSpec] = []
+        names: set[str] = set()
+        waiting: list[MapSpec] = []  # for the maps that they are to hold
         for map_ in self.spec.maps.values():
             if not map_.autocreate or (map_.kind == "struct_ops" and not self._complete(prepared.get(map_.name))):
                 continue
             with where(symbol=map_.name):
                 yield from self._create_map(map_, prepared.get(map_.name))
             self.created.append(map_)
-            waiting.append(map_)
-            names = {created.name for created in self.created}
-            for outer in [outer for outer in waiting if set(outer.slots.values()) <= names]:
+            names.add(map_.name)
+            if map_.slots and map_.map_type != MapType.PROG_ARRAY:
+                waiting.append(map_)
+            for outer in [outer for outer in waiting if names.issuperset(outer.slots.values())]:
                 waiting.remove(outer)
                 yield from self._slot_steps(outer)
+        for outer in waiting:
+            index, name = next((index, name) for index, name in outer.slots.items() if name not in names)
+            raise SpecError(
+                f"slot {index} is to hold the map {name!r}, which is not created",
+                symbol=outer.name,
+                hint=f"create it as well, or empty the slot: del spec.maps[{outer.name!r}].slots[{index}]",
+            )
 
     def _complete(self, ops: Prepared | None) -> bool:
         return ops is not None and (self.only is None or self.only.issuperset(ops.functions.values()))
@@ -279,8 +282,6 @@ class _Planner:
             yield s.FreezeMap(handle, "constants: the verifier may rely on their values")
 
     def _slot_steps(self, outer: MapSpec) -> Iterator[s.Step]:
-        if outer.map_type == MapType.PROG_ARRAY:
-            return
         for index, name in sorted(outer.slots.items()):
             yield s.UpdateMap(
                 f"map:{outer.name}",
@@ -308,7 +309,7 @@ class _Planner:
     def _u32(self, value: int) -> bytes:
         return value.to_bytes(4, "little" if self.spec.little else "big")
 
-    def _program_steps(self, program: ProgramSpec, linked: Linked, externs: dict[str, Resolved]) -> Iterator[s.Step]:
+    def _program_steps(self, program: ProgramSpec, linked: Linked) -> Iterator[s.Step]:
         with where(symbol=program.name, section=program.section):
             if program.prog_type == ProgType.UNSPEC:
                 near = near_names(program.sec_name)
@@ -331,7 +332,7 @@ class _Planner:
                 self.spec.kern_version or self.target.version,
                 attach_btf_id=attach_btf.type_id,
                 attach_btf=attach_btf.module.handle if attach_btf.module else "",
-                fd_array=tuple(self._fd_array(externs)[1:] and self._fd_array(externs)),
+                fd_array=tuple(self.fd_array),
                 auto_attach=program.definition.attach if program.definition and program.autoattach else "",
                 target=program.target,
                 reason=_program_reason(program, linked),
@@ -436,6 +437,12 @@ class _Planner:
             if variable.map in created:
                 handle = f"map:{variable.map}"
                 yield PlannedVariable(variable.name, handle, variable.offset, variable.size, variable.type_id)
+
+
+def _fd_array(externs: dict[str, Resolved]) -> list[str]:
+    # index 0 means vmlinux and is never looked up
+    handles = [extern.module.handle for extern in externs.values() if extern.module and extern.extern.kind == "kfunc"]
+    return ["", *dict.fromkeys(handles)] if handles else []
 
 
 def _map_reason(map_: MapSpec) -> str:
