@@ -54,11 +54,11 @@ def kernel_has(type_names: set[str]) -> bool:
     return all(f"\0bpf_struct_ops_{name}\0".encode() in btf for name in type_names)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def recordings(request: pytest.FixtureRequest, libbpf_library: Path) -> tuple[Recordings, Recordings]:
     """Ours and theirs, of all objects that this run of the tests is about."""
-    items = (getattr(item, "callspec", None) for item in request.session.items)
-    objs = sorted({spec.params["obj"] for spec in items if spec and isinstance(spec.params.get("obj"), Path)})
+    items = (item for item in request.session.items if item.path == request.path and isinstance(item, pytest.Function))
+    objs = sorted({item.callspec.params["obj"] for item in items if "obj" in item.callspec.params})
     attach = [obj for obj in objs if struct_ops_types(obj) <= ATTACHABLE]
     return ours.driver().record_all(objs, attach=attach), libbpf.driver().record_all(objs, attach=attach)
 
