@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""In the test kernel: let bad schedulers loose on real connections, and report what became of them and of the kernel.
+
+Arguments: the object with the schedulers that load, then those that must not. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tools.lab import links, mptcp, subflows, transfer  # noqa: E402  # the path comes first
+from tools.lab.netns import Namespace  # noqa: E402
+
+if TYPE_CHECKING:
+    import socket
+
+SIZE = 1 << 20
+COUNT = 2
+ALARMS = re.compile(r"WARNING:|BUG:|Oops|lockup|stall|refcount_t")
+
+
+def rawbpf(command: str, *arguments: str) -> str:
+    """What it had to say; its first word is the exit code."""
+    words = [sys.executable, "-m", "rawbpf", command, *arguments]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    return f"{done.returncode} {done.stdout}{done.stderr}"
+
+
+class Laboratory:
+    """Two namespaces and two paths, and a server that takes whatever comes."""
+
+    def __init__(self, client: Namespace, server: Namespace) -> None:
+        self.client = client
+        shapes = [links.Shape(100)] * COUNT
+        self._ways = links.join(client, server, shapes)
+        for namespace in (client, server):
+            mptcp.set_limits(namespace, COUNT - 1)
+        mptcp.add_endpoint(server, self._ways[1].right, mptcp.EndpointFlag.SIGNAL)
+        self._listener = transfer._listener(server)
+        self._listener.settimeout(None)
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            threading.Thread(target=self._drain, args=(connection,), daemon=True).start()
+
+    def _drain(self, connection: socket.socket) -> None:
+        with connection:
+            while connection.recv(1 << 18):
+                pass
+
+    def connect(self, scheduler: str) -> socket.socket:
+        self.client.sysctl(mptcp.SCHEDULER, scheduler)
+        sock = transfer._connected(self.client, (self._ways[0].right, self._listener.getsockname()[1]))
+        transfer._wait_for_subflows(sock, COUNT)
+        return sock
+
+    def sent_by(self, scheduler: str) -> int:
+        """How much a new connection with this scheduler sends in a second or two."""
+        with self.connect(scheduler) as sock:
+            return send(sock)
+
+
+def send(sock: socket.socket) -> int:
+    before = sum(subflow.bytes_sent for subflow in subflows.read(sock))
+    sock.settimeout(1)
+    with contextlib.suppress(TimeoutError):  # of a scheduler that does not send
+        sock.sendall(bytes(SIZE))
+    time.sleep(0.5)
+    return sum(subflow.bytes_sent for subflow in subflows.read(sock)) - before
+
+
+class KernelLog:
+    """The kernel's messages since this object was made."""
+
+    def __init__(self) -> None:
+        self._descriptor = os.open("/dev/kmsg", os.O_RDONLY | os.O_NONBLOCK)
+        os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def messages(self) -> list[str]:
+        messages = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                messages.append(os.read(self._descriptor, 8192).decode(errors="replace").partition(";")[2].strip())
+        return messages
+
+
+def main(loadable: str, *refused: str) -> None:
+    log = KernelLog()
+    report: dict[str, object] = {"refused": [rawbpf("load", path) for path in refused]}
+    with Namespace() as client, Namespace() as server:
+        laboratory = Laboratory(client, server)
+        report["loaded"] = rawbpf("load", loadable)
+        names = ("bad_idle", "bad_failing", "bad_wild")
+        report["sent"] = {name: laboratory.sent_by(name) for name in names}
+        orphans = {name: laboratory.connect(name) for name in names}
+        report["unloaded"] = rawbpf("unload", Path(loadable).stem)
+        report["available"] = mptcp.available_schedulers(client)
+        report["sent_by_orphans"] = {name: send(sock) for name, sock in orphans.items()}
+        for sock in orphans.values():
+            sock.close()
+        report["default_sent"] = laboratory.sent_by("default")
+    report["alarms"] = [message for message in log.messages() if ALARMS.search(message)]
+    json.dump(report, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
