@@ -58,7 +58,8 @@ def kernel_has(type_names: set[str]) -> bool:
 def recordings(request: pytest.FixtureRequest, libbpf_library: Path) -> tuple[Recordings, Recordings]:
     """Ours and theirs, of all objects that this run of the tests is about."""
     items = (item for item in request.session.items if item.path == request.path and isinstance(item, pytest.Function))
-    objs = sorted({item.callspec.params["obj"] for item in items if "obj" in item.callspec.params})
+    chosen = {item.callspec.params.get("obj") for item in items}
+    objs = [obj for obj in OURS + CASES if obj in chosen]
     attach = [obj for obj in objs if struct_ops_types(obj) <= ATTACHABLE]
     return ours.driver().record_all(objs, attach=attach), libbpf.driver().record_all(objs, attach=attach)
 
