@@ -29,17 +29,18 @@ _MAX_PADDING = 8 * 512
 _HEAD = """\
 #ifndef __VMLINUX_H__
 #define __VMLINUX_H__
-
+"""
+_TAIL = "#endif /* __VMLINUX_H__ */"
+_RECORDS_HEAD = """\
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute push (__attribute__((preserve_access_index)), apply_to = record)
 #endif
 """
-_TAIL = """\
+_RECORDS_TAIL = """\
 #ifndef BPF_NO_PRESERVE_ACCESS_INDEX
 #pragma clang attribute pop
 #endif
-
-#endif /* __VMLINUX_H__ */"""
+"""
 _KFUNCS_HEAD = """\
 #ifndef BPF_NO_KFUNC_PROTOTYPES
 #ifndef __ksym
@@ -81,6 +82,7 @@ def emit_c(btf: Btf, roots: Iterable[int] | None = None, *, kfuncs: bool = False
     yield from emitter.types(wanted, functions)
     if functions:
         yield from emitter.functions(functions)
+    yield from emitter.end()
     yield _TAIL
 
 
@@ -136,6 +138,11 @@ class _Emitter:
             assert isinstance(type, t.Func)
             yield f"extern {self._decl(type.type_id, self.names.ordinary(type_id))} __weak __ksym;"
         yield _KFUNCS_TAIL
+
+    def end(self) -> Iterator[str]:
+        """What has to follow the last type."""
+        if self._bodies:
+            yield _RECORDS_TAIL
 
     def _drain(self) -> Iterator[str]:
         yield from self.out
@@ -258,6 +265,8 @@ class _Emitter:
         layout = self.layouts.layout(type_id)
         head = self.names.tag(type_id) if name else type.kind.name.lower()
         self._lines = self._lines if self._indent else 0
+        if not self._bodies:
+            self.out.append(_RECORDS_HEAD)  # clang warns of a region without a struct
         self._bodies += 1
         self._indent += 1
         if self._indent > t.MAX_DEPTH:
