@@ -86,7 +86,7 @@ class Linker:
         self._by_section: dict[str, list[FunctionSpec]] = {}
         for function in sorted(functions, key=lambda f: f.start):
             self._by_section.setdefault(function.section, []).append(function)
-        self._bodies = {f.name: [insn.copy() for insn in f.insns] for f in functions}
+        self._bodies = {f.name: list(f.insns) for f in functions}
         self._kconfig, _size = kconfig_layout([e for e in spec.externs.values() if e.kind == "kconfig"])
         self._maps = {(m.section_index, m.offset): m for m in spec.maps.values() if m.kind == "map"}
         self._data = {m.section_index: m for m in spec.maps.values() if m.contents is not None}
@@ -115,6 +115,7 @@ class Linker:
                 slot -= function.start
                 body = self._bodies[function.name]
                 with where(symbol=function.name, insn=slot, source=self.source(body, slot)):
+                    own(body, slot)
                     apply_fix(body, slot, resolver.resolve(relo))
 
     def source(self, insns: list[Insn], slot: int) -> SourceLine | None:
@@ -156,14 +157,14 @@ class Linker:
         def place(callee: FunctionSpec) -> tuple[FunctionSpec, int, Iterator[int]]:
             functions.append((callee, len(out)))
             positions[callee.name] = len(out)
-            out.extend(insn.copy() for insn in self._bodies[callee.name])
+            out.extend(self._bodies[callee.name])
             return callee, positions[callee.name], iter(self._calls[callee.name])
 
         stack = [place(function)]
         while stack:
             caller, base, slots = stack[-1]
             for slot in slots:
-                insn = out[base + slot]
+                insn = own(out, base + slot)
                 with where(symbol=caller.name, insn=slot, source=self.source(out, base + slot)):
                     callee = self._callee(caller, slot, insn)
                 known = callee.name in positions
@@ -210,6 +211,7 @@ class Linker:
             if relo is None or insn.is_pseudo_func or (insn.is_pseudo_call and not relo.symbol.extern):
                 continue
             with where(insn=slot, source=self.source(insns, slot)):
+                insn = own(insns, slot)
                 if insn.is_ld_imm64:
                     self._load(insns, slot, relo.symbol, slots)
                 elif insn.is_pseudo_call:
@@ -322,6 +324,14 @@ def _call_slots(insns: list[Insn], text_index: int) -> list[int]:
         elif insn.code == i.LD_IMM64 and insn.relo and _is_subprogram(insn.relo.symbol, text_index):
             found.append(slot)
     return found
+
+
+def own(insns: list[Insn], slot: int) -> Insn:
+    """Make the instruction at `slot` one that may be changed: all others are still those of the spec."""
+    insn = insns[slot] = insns[slot].copy()
+    if insn.is_ld_imm64 and slot + 1 < len(insns):
+        insns[slot + 1] = insns[slot + 1].copy()
+    return insn
 
 
 def poison(insn: Insn, number: int) -> None:
