@@ -12,6 +12,7 @@ import errno
 import os
 from typing import Any
 
+from rawbpf.kernel import gate
 from rawbpf.kernel.attr import attr_layout, info_layout
 from rawbpf.uapi import Cmd, MapType
 
@@ -192,3 +193,25 @@ class FakeKernel:
         data = bytes(layout.pack(known))
         ctypes.memmove(fields["info"], data, min(len(data), fields["info_len"]))
         return 0
+
+
+class FailAt:
+    """A gate at which the k-th call fails, and its repetitions; all others are passed on."""
+
+    def __init__(self, number: int, error: type[BaseException] | None) -> None:
+        self.left = number
+        self.error = error
+        self.command = -1
+        self.gate = gate._syscall or gate._kernel()
+
+    def __call__(self, command: int, *arguments: int) -> int:
+        self.left -= 1
+        if self.left == -1:
+            self.command = command
+            if self.error:
+                raise self.error
+        if command != self.command:
+            self.command = -1
+            return self.gate(command, *arguments)
+        ctypes.set_errno(errno.EIO)
+        return -1

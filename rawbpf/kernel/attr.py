@@ -18,21 +18,22 @@ class Layout:
 
     Attributes:
         size: the bytes of the whole struct.
+        spans: where each field begins and ends.
     """
 
-    __slots__ = ("_offsets", "_struct", "_zeros", "size")
+    __slots__ = ("_struct", "_zeros", "size", "spans")
 
     def __init__(self, fields: str) -> None:
         code = "="
         self._zeros: dict[str, bytes | int] = {}
-        self._offsets: dict[str, tuple[int, int]] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
         for field in fields.split():
             name, _, kind = field.partition(":")
             start = struct.calcsize(code)
             code += "4x" if name == "-" else kind or "I"
             if name != "-":
                 self._zeros[name] = b"" if kind.endswith("s") else 0
-                self._offsets[name] = (start, struct.calcsize(code))
+                self.spans[name] = (start, struct.calcsize(code))
         self._struct = struct.Struct(code)
         self.size = self._struct.size
 
@@ -52,18 +53,18 @@ class Layout:
 
         A kernel that does not know the rest must not even see it; one that does takes it for 0.
         """
-        least = self._offsets[output][1] if output else 0
+        least = self.spans[output][1] if output else 0
         text = len(data.rstrip(b"\0"))
-        ends = [end for start, end in self._offsets.values() if start < text]
+        ends = [end for start, end in self.spans.values() if start < text]
         return max([least, *ends])
 
     def offset(self, name: str) -> int:
         """Where a field begins."""
-        return self._offsets[name][0]
+        return self.spans[name][0]
 
     def read(self, data: bytearray, name: str) -> int:
         """One field that the kernel has written."""
-        start, end = self._offsets[name]
+        start, end = self.spans[name]
         return int.from_bytes(data[start:end], _ORDER)
 
 

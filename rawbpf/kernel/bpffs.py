@@ -42,13 +42,12 @@ def pin_name(name: str) -> str:
 
 def is_bpffs(path: AnyPath) -> bool:
     """Whether a path is on a bpffs. False for what does not exist."""
-    # statfs(2) by hand: os.statvfs() does not tell f_type, which is the first word
+    # statfs(2) by hand: os.statvfs() does not tell f_type, which is the first word (on s390 half a word)
     buffer = bytearray(256)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.statfs(os.fsencode(path), (ctypes.c_char * len(buffer)).from_buffer(buffer)) != 0:
         return False
-    (f_type,) = struct.unpack_from("@L", buffer)
-    return bool(f_type & 0xFFFFFFFF == _MAGIC)
+    return _MAGIC in (struct.unpack_from("@L", buffer)[0] & 0xFFFFFFFF, struct.unpack_from("@I", buffer)[0])
 
 
 def mount(path: AnyPath = DEFAULT) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import KernelError, NotSupportedError, SpecError, errno_name, errno_text, where
 from rawbpf.kernel import features, info, known_types, memlock, syscall
-from rawbpf.kernel.gate import debug
+from rawbpf.kernel.log import debug
 from rawbpf.uapi import MapFlag, MapType, known
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rawbpf.errors import KernelError, RawbpfError, SpecError, VerifierError, where
 from rawbpf.kernel import bpffs, creation, info, syscall, verifier
 from rawbpf.kernel.fd import Fd
-from rawbpf.kernel.gate import debug
 from rawbpf.kernel.links import Link
+from rawbpf.kernel.log import debug
 from rawbpf.kernel.maps import Map
 from rawbpf.kernel.object import Object, Variable
 from rawbpf.kernel.pinnable import Pinnable
@@ -260,7 +260,7 @@ class _Execution:
             fd,
             step.name,
             section=step.section,
-            attach=step.auto_attach,
+            auto_attach=step.auto_attach,
             target=step.target,
             expected_attach_type=step.expected_attach_type,
             log=log,

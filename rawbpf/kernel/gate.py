@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import errno as _errno
-import sys
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -93,13 +92,6 @@ def observe(observer: Callable[[Call], None]) -> Iterator[None]:
         yield
     finally:
         _observers = tuple(other for other in _observers if other is not observer)
-
-
-def debug(message: str, *args: object) -> None:
-    """A line for the logger ``rawbpf``; nothing, where nobody has imported `logging` to hear it."""
-    logging = sys.modules.get("logging")
-    if logging is not None:
-        logging.getLogger("rawbpf").debug(message, *args)
 
 
 def address(buffer: bytearray | bytes) -> int:
@@ -196,7 +188,8 @@ def error(command: Cmd, number: int, attr: bytearray | None = None) -> KernelErr
     name = f"BPF_{command.name}"
     message = f"{name}: {errno_text(number)} ({errno_name(number)})"
     if number == _errno.ENOSYS:
-        return NotSupportedError("bpf(2)", min_version="3.18", errno=number, command=name)
+        hint = "the kernel was built without CONFIG_BPF_SYSCALL, or a seccomp filter hides it"
+        return NotSupportedError("bpf(2)", min_version="3.18", errno=number, command=name, hint=hint)
     if number == _errno.ENOENT and command in _ENOENT_IS_NO_KEY:
         return MapKeyError("no such key", errno=number, command=name)
     if number == _errno.EPERM and command not in _EPERM_IS_NO_RIGHT:

@@ -8,8 +8,11 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rawbpf.errors import ParseError
+from rawbpf.kernel.log import debug
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from rawbpf.btf.parse import Btf
     from rawbpf.plan.target import Module, Target
@@ -71,7 +74,10 @@ def vmlinux_btf() -> Btf | None:
     for pattern in _VMLINUX_FILES:
         path = pattern.format(release(), release())
         if os.access(path, os.R_OK):
-            return read_btf(path)
+            try:
+                return read_btf(path)
+            except ParseError as failure:  # a vmlinux without BTF: another may have it
+                debug("%s", failure)
     return None
 
 
@@ -100,7 +106,7 @@ def kconfig() -> str | None:
 
         with gzip.open("/proc/config.gz", "rt", encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
-    except OSError:
+    except (OSError, EOFError):
         return None
 
 
@@ -109,19 +115,29 @@ def ksyms(names: Iterable[str]) -> dict[str, list[int]]:
 
     A compiler's suffix (``.llvm.1234``) does not count for data. Addresses are 0 where kptr_restrict hides them.
     """
-    wanted = set(names)
-    found: dict[str, list[int]] = {}
-    with open("/proc/kallsyms", encoding="ascii", errors="replace") as lines:
-        for line in lines:
-            address, kind, name = line.split(None, 3)[:3]
-            if name not in wanted:
-                if kind not in "dD" or ".llvm." not in name:
-                    continue
-                name = name.partition(".llvm.")[0]
-                if name not in wanted:
-                    continue
-            found.setdefault(name, []).append(int(address, 16))
-    return found
+    table = _read_bytes("/proc/kallsyms")
+    found = {name: [int(address, 16) for address in _addresses(table, name.encode())] for name in names}
+    return {name: addresses for name, addresses in found.items() if addresses}
+
+
+def _addresses(table: bytes, name: bytes) -> Iterator[bytes]:
+    # lines are "address kind name" and, for modules, "<tab>[module]"; searching beats splitting 200 000 of them
+    needle = b" " + name
+    at = table.find(needle)
+    while at >= 0:
+        address, kind, whole = table[table.rfind(b"\n", 0, at) + 1 : table.find(b"\n", at)].split(None, 3)[:3]
+        if whole == name or (kind in b"dD" and whole.startswith(name + b".llvm.")):
+            yield address
+        at = table.find(needle, at + 1)
+
+
+def _read_bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as failure:
+        debug("%s: %s", path, failure)
+        return b""
 
 
 def has_kprobes() -> bool:

@@ -39,7 +39,7 @@ class Program(Pinnable):
     Attributes:
         name: its name: the C function's, or from the kernel (15 bytes of it).
         section: the SEC() that it came from, empty if that is not known.
-        attach: how it attaches by itself, as the SEC() table calls it; empty if it does not.
+        auto_attach: how it attaches by itself, as the SEC() table calls it; empty if it does not.
         target: what the SEC() names behind the slash.
         expected_attach_type: as it was loaded.
         log: the verifier's log, where one was asked for.
@@ -54,7 +54,7 @@ class Program(Pinnable):
         name: str,
         *,
         section: str = "",
-        attach: str = "",
+        auto_attach: str = "",
         target: str = "",
         expected_attach_type: int = 0,
         log: str = "",
@@ -62,7 +62,7 @@ class Program(Pinnable):
         super().__init__(fd)
         self.name = name
         self.section = section
-        self.attach = attach
+        self.auto_attach = auto_attach
         self.target = target
         self.expected_attach_type = expected_attach_type
         self.log = log

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rawbpf.errors import KernelError, NotSupportedError, VerifierError, errno_name, errno_text
 from rawbpf.kernel import features, known_types, memlock, syscall
-from rawbpf.kernel.gate import debug
+from rawbpf.kernel.log import debug
 from rawbpf.uapi import ProgType, known
 
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ def part_of_attr(btf: Btf, witness: str) -> int:
 
 def compare(layout: Layout, theirs: dict[str, tuple[int, int]]) -> int:
     """All fields that both know are at the same place; how many there are."""
-    ours = {name: layout._offsets[name] for name in layout._offsets if name in theirs}
+    ours = {name: layout.spans[name] for name in layout.spans if name in theirs}
     assert ours == {name: (start, start + size) for name, (start, size) in theirs.items() if name in ours}
     return len(ours)
 
@@ -103,7 +103,7 @@ def test_info(vmlinux: Btf, kind: str) -> None:
     assert compare(layout, theirs) >= 3
     assert layout.size >= vmlinux.size_of(number)
     if kind != "link":
-        assert set(theirs) <= set(layout._offsets)
+        assert set(theirs) <= set(layout.spans)
 
 
 def test_common(vmlinux: Btf) -> None:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asm
 import pytest
+from fake_kernel import FailAt
 
 import rawbpf
 from rawbpf.errors import KernelError, NotSupportedError
@@ -150,6 +152,26 @@ def test_a_plan_that_fails_at_the_end_registers_nothing(bpffs_dir: Path) -> None
     assert not registered(PLAIN)
     assert not registered(LINKED)
     assert [pin.path for pin in bpffs.pins(bpffs_dir)] == [str(bpffs_dir / "all" / "links" / "linked")]
+
+
+def test_whatever_call_fails_nothing_stays_registered(bpffs_dir: Path, no_leaks: None) -> None:
+    where = str(bpffs_dir / "all")
+    plan = rawbpf.make_plan(rawbpf.open(OBJECT), attach=True, pin_dir=where)
+    complete = False
+    for number in range(200):
+        counter = FailAt(number, None)
+        with contextlib.suppress(KernelError), gate.replace(counter), executor.execute(plan) as made:
+            complete = counter.left >= 0
+            assert set(made.links) == {"plain", "linked"}
+        if bpffs.is_bpffs(where):
+            loaded.unload(where)
+        assert not registered(PLAIN)
+        assert not registered(LINKED)
+        assert list(bpffs_dir.iterdir()) == []
+        if complete:
+            break
+    assert complete
+    assert number > 15
 
 
 # -- control groups

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import struct
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,28 @@ def test_a_type_that_cannot_be_run_by_hand() -> None:
     fd = syscall.prog_load(fields, asm.RETURN_0, license="GPL")
     with Program(fd, "x") as program, pytest.raises(KernelError, match=r"ENOTSUPP"):
         program.test_run(PACKET)
+
+
+# -- rights
+
+
+def as_nobody(code: str) -> str:
+    """Runs Python code without rights; what its error says."""
+    setup = "import os, rawbpf.kernel.executor, rawbpf.kernel.advice, rawbpf.kernel.features\nos.setuid(65534)\n"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", setup + code], capture_output=True, text=True)
+    return done.stderr
+
+
+def test_what_a_user_without_rights_is_told() -> None:
+    told = as_nobody(
+        "from rawbpf.kernel import verifier\n"
+        "from rawbpf.errors import PermissionDeniedError\n"
+        "try:\n"
+        "    verifier.load({'prog_type': 6}, bytes.fromhex('b700000000000000 9500000000000000'), license='GPL')\n"
+        "except PermissionDeniedError as error:\n"
+        "    raise SystemExit(error.report())\n"
+    )
+    assert told.startswith("BPF_PROG_LOAD: Operation not permitted (EPERM)\nhint: this needs CAP_BPF and CAP_NET_ADMIN")
 
 
 # -- the verifier

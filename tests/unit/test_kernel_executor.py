@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import asm
 import pytest
+from fake_kernel import FailAt
 
 from rawbpf.errors import KernelError, SpecError
 from rawbpf.kernel import bpffs, executor, gate, info, syscall
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import Machine
+
+    from rawbpf.kernel.fd import Fd
 
 
 def whole_plan(machine: Machine) -> list[s.Step]:
@@ -65,28 +68,6 @@ def test_makes_what_the_plan_says(machine: Machine) -> None:
             obj.variables["fixed"].value = bytes(4)
     assert obj.maps["table"].closed
     assert (machine.directory / "hand/programs/count").exists()
-
-
-class FailAt:
-    """A gate at which the k-th call fails, and its repetitions; all others are passed on."""
-
-    def __init__(self, number: int, error: type[BaseException] | None) -> None:
-        self.left = number
-        self.error = error
-        self.command = -1
-        self.gate = gate._syscall or gate._kernel()
-
-    def __call__(self, command: int, *arguments: int) -> int:
-        self.left -= 1
-        if self.left == -1:
-            self.command = command
-            if self.error:
-                raise self.error
-        if command != self.command:
-            self.command = -1
-            return self.gate(command, *arguments)
-        ctypes.set_errno(errno.EIO)
-        return -1
 
 
 @pytest.mark.parametrize("error", [None, KeyboardInterrupt])
@@ -224,3 +205,31 @@ def answer(function: Callable[..., object], *arguments: object) -> int | None:
     with pytest.raises(KernelError) as error:
         function(*arguments)
     return error.value.errno
+
+
+def test_modules_are_found_by_name(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    loads: list[dict[str, object]] = []
+
+    def open_module(name: str) -> Fd:
+        opened.append(name)
+        return syscall.map_create({"map_type": MapType.ARRAY, "key_size": 4, "value_size": 4, "max_entries": 1})
+
+    def load(fields: dict[str, object], insns: bytes, **more: object) -> tuple[Fd, str]:
+        loads.append(fields | more | {"insns": insns})
+        return open_module("a program"), ""
+
+    monkeypatch.setattr(info, "open_module_btf", open_module)
+    monkeypatch.setattr("rawbpf.kernel.verifier.load", load)
+    slots = (s.Slot(4, "module:one"),)
+    step = s.LoadProgram("prog:p", "p", "fentry", 26, 24, bytes(16), slots, attach_btf_id=7, attach_btf="module:two")
+    with executor.execute(asm.plan([step._replace(fd_array=("", "module:one"))])):
+        pass
+    assert opened == ["two", "one", "a program"]
+    (attr,) = loads
+    assert attr["attach_btf_id"] == 7
+    assert isinstance(attr["attach_prog_fd"], int)
+    assert attr["attach_prog_fd"] > 2
+    assert isinstance(attr["fd_array"], bytes)
+    assert isinstance(attr["insns"], bytes)
+    assert attr["fd_array"] == bytes(4) + attr["insns"][4:8]

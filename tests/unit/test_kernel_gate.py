@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rawbpf.errors import ClosedError, KernelError, MapKeyError, NotSupportedError, PermissionDeniedError
-from rawbpf.kernel import arch, fd, gate, syscall
+from rawbpf.kernel import arch, fd, gate, log, syscall
 from rawbpf.kernel.attr import Layout, attr_layout
 from rawbpf.uapi import COMMON_ATTRS, Cmd, MapType
 
@@ -247,7 +247,7 @@ def test_an_observer_sees_questions_and_answers() -> None:
 
 def test_debug_lines_reach_a_logger_if_there_is_one(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "rawbpf")
-    gate.debug("number %d", 5)
+    log.debug("number %d", 5)
     assert caplog.messages == ["number 5"]
 
 

@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from rawbpf.errors import PermissionDeniedError
+from rawbpf.errors import ElfError, PermissionDeniedError
 from rawbpf.kernel import features, host, memlock
 
 if TYPE_CHECKING:
@@ -75,12 +74,13 @@ ffffffff81000000 T _stext
 ffffffff81000100 t twice
 ffffffff81000200 t twice\t[some_module]
 ffffffff82000000 d counter.llvm.123456
+ffffffff81000300 T _stext_of_another
 ffffffff82000008 t function.llvm.123456
 """
 
 
 def test_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("builtins.open", lambda *arguments, **options: io.StringIO(KALLSYMS))
+    monkeypatch.setattr(host, "_read_bytes", lambda path: KALLSYMS.encode())
     assert host.ksyms({"_stext", "twice", "counter", "function", "absent"}) == {
         "_stext": [0xFFFFFFFF81000000],
         "twice": [0xFFFFFFFF81000100, 0xFFFFFFFF81000200],
@@ -89,16 +89,19 @@ def test_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_btf_from_a_file_where_the_kernel_shows_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    readable = ["/boot/vmlinux-5.3.0", "/usr/lib/debug/boot/vmlinux-5.3.0"]
+
+    def read(path: str) -> str:
+        if path == readable[0]:
+            raise ElfError("no .BTF section", path=path)
+        return path
+
     monkeypatch.setattr(os, "uname", lambda: Uname("5.3.0"))
     monkeypatch.setattr(os.path, "exists", lambda path: False)
-    monkeypatch.setattr(
-        os, "access", lambda path, mode: asked.append(path) or path == "/usr/lib/debug/boot/vmlinux-5.3.0"
-    )
-    monkeypatch.setattr("rawbpf.objfile.reader.read_btf", lambda path: path)
-    assert host.vmlinux_btf() == "/usr/lib/debug/boot/vmlinux-5.3.0"
-    assert asked[0] == "/boot/vmlinux-5.3.0"
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: path in readable)
+    monkeypatch.setattr("rawbpf.objfile.reader.read_btf", read)
+    assert host.vmlinux_btf() == readable[1]
+    del readable[1]
     assert host.vmlinux_btf() is None
 
 
