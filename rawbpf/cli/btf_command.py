@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     if form == "c":
         from rawbpf.btf.c import emit_c
 
-        for line in emit_c(btf, roots):
+        for line in emit_c(btf, roots, kfuncs=roots is None):
             print(line)
     elif form == "raw":
         from rawbpf.btf.dump import format_raw
