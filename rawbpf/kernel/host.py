@@ -160,9 +160,17 @@ def possible_cpus() -> int:
     return sum(int(last or first) - int(first) + 1 for first, last in ranges) or os.cpu_count() or 1
 
 
+class _Features:
+    # as rawbpf.kernel.features.Features, which is only imported (with ctypes and all) for an object that needs it
+
+    def has(self, name: str) -> bool:
+        from rawbpf.kernel.features import Features
+
+        return Features().has(name)
+
+
 def host_target() -> Target:
     """The running kernel as a `Target`. Nothing is read before it is asked for."""
-    from rawbpf.kernel.features import Features
     from rawbpf.plan.target import Module, Target
 
     def modules() -> list[Module]:
@@ -176,7 +184,7 @@ def host_target() -> Target:
         ksyms=ksyms,
         version=version(),
         cpus=possible_cpus(),
-        features=Features(),
+        features=_Features(),
     )
     return target
 
