@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Packages of a Debian suite that this machine does not follow, without touching its own apt.
 
-A private apt has its own source list, package lists and cache in one directory. It shares the machine's proxy settings
-and Debian's archive key. It downloads; it never installs.
+A private apt has its own source list, package lists and cache in one directory. It shares some of the settings of the
+machine's, and Debian's archive key. It downloads; it never installs.
 """
 
 from __future__ import annotations
@@ -19,17 +19,25 @@ PACKAGES = ("apt", "debian-archive-keyring")
 """What must be installed for this module to work."""
 
 
+SHARED_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check-Valid-Until")
+"""What is taken from the machine's apt: the way out, and whether a mirror may lag behind."""
+
+
 def downloaded(package: str, version: str, directory: Path) -> Path | None:
     """The .deb file that `AptSource.download` left in a directory; whole, for apt checks it before it puts it there."""
     return next(directory.glob(f"{package}_{version.replace(':', '%3a')}_*.deb"), None)
 
 
 class AptSource:
-    """One suite, as an apt of its own below `directory`."""
+    """One suite, as an apt of its own below `directory`.
 
-    def __init__(self, suite: str, directory: Path) -> None:
+    It has the suite's binary packages (`kind` ``deb``) or its source packages (``deb-src``).
+    """
+
+    def __init__(self, suite: str, directory: Path, kind: str = "deb") -> None:
         self._suite = suite
         self._directory = directory
+        self._kind = kind
         self._config = directory / "apt.conf"
 
     def update(self) -> None:
@@ -37,7 +45,7 @@ class AptSource:
         for part in ("etc/sources.list.d", "state/lists/partial", "cache/archives/partial"):
             (self._directory / part).mkdir(parents=True, exist_ok=True)
         (self._directory / "state" / "status").touch()
-        source = f"deb [signed-by={KEYRING}] {MIRROR} {self._suite} main\n"
+        source = f"{self._kind} [signed-by={KEYRING}] {MIRROR} {self._suite} main\n"
         (self._directory / "etc" / "sources.list").write_text(source)
         self._config.write_text(self._settings())
         self._run("apt-get", "--quiet", "update")
@@ -61,11 +69,17 @@ class AptSource:
         assert found, f"apt-get download did not write {package} {version} to {into}"
         return found
 
+    def download_source(self, package: str, into: Path) -> list[Path]:
+        """Download the newest source package into an empty directory. Returns the paths of its files."""
+        into.mkdir(parents=True, exist_ok=True)
+        self._run("apt-get", "--quiet", "source", "--download-only", "--only-source", package, cwd=into)
+        return sorted(into.iterdir())
+
     def _settings(self) -> str:
-        proxies = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, text=True).stdout.splitlines()
+        machine = subprocess.run(["apt-config", "dump"], stdout=subprocess.PIPE, text=True).stdout.splitlines()
         return "\n".join(
             [
-                *(line for line in proxies if line.startswith(("Acquire::http", "Acquire::https"))),
+                *(line for line in machine if line.startswith(SHARED_SETTINGS)),
                 f'Dir "{self._directory}";',
                 'Dir::Etc "etc";',
                 'Dir::State "state";',
