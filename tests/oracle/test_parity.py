@@ -100,6 +100,11 @@ def test_same_with_the_btf_of_another_kernel(libbpf_library: Path, name: str, fi
 
 
 @pytest.mark.parametrize("obj", OURS, ids=lambda path: path.name)
+def test_the_command_does_the_same(libbpf_library: Path, obj: Path) -> None:
+    assert compare(ours.record_command(obj), libbpf.driver().record(obj)) == []
+
+
+@pytest.mark.parametrize("obj", OURS, ids=lambda path: path.name)
 def test_the_comparison_is_not_of_nothing(recordings: tuple[Recordings, Recordings], obj: Path) -> None:
     recording = recordings[1][obj, ""]
     if kernel_has(struct_ops_types(obj)):
