@@ -220,6 +220,9 @@ def _relocations(sections: list[Section], symbols: list[Symbol], little: bool) -
             if offset >= len(target.data):
                 raise ElfError(f"a relocation at byte {offset} is outside of {target.name}", section=section.name)
             if info >> 32 >= len(symbols):
-                raise ElfError(f"relocation at byte {offset} names symbol {info >> 32}, which does not exist")
+                raise ElfError(
+                    f"the relocation at byte {offset} names symbol {info >> 32}, which does not exist",
+                    section=section.name,
+                )
             records.append(Relocation(offset, info & 0xFFFFFFFF, symbols[info >> 32]))
     return found
