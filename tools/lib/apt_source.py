@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Packages of a Debian suite that this machine does not follow, without touching its own apt.
 
-A private apt has its own source list, package lists and cache in one directory. It shares some of the settings of the
-machine's, and Debian's archive key. It downloads; it never installs.
+A private apt has its own source list, package lists and cache in one directory. It shares some of the machine's
+settings, and Debian's archive key. It downloads; it never installs.
 """
 
 from __future__ import annotations
