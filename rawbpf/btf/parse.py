@@ -17,12 +17,13 @@ from rawbpf.errors import BtfError
 from rawbpf.uapi import BTF_MAGIC, BTF_VERSION, BtfKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 HEADER_LEN = 24
 LAYOUT_HEADER_LEN = 32
 _NATIVE_LITTLE = sys.byteorder == "little"
 _LAST_KIND = max(BtfKind)
+_LONGS = frozenset({"long", "long int", "unsigned long", "long unsigned int"})
 
 # Words of a record: (fixed, for each of vlen), behind the three words of struct btf_type. The format's own table.
 _RECORD_WORDS = {
@@ -84,7 +85,7 @@ class Btf:
         extra = _read_layout(body[header.layout_off : header.layout_off + header.layout_len], header.little)
         self._offsets = _index(self.words, extra)
         self._cache: dict[int, t.Type] = {}
-        self._by_name: dict[int, tuple[int, ...]] | None = None
+        self._names: tuple[bytes, frozenset[int]] | None = None
         self._ptr_size = 0
         self._aligns: dict[int, int] = {}
 
@@ -167,24 +168,25 @@ class Btf:
     def find_all(self, name: str) -> list[int]:
         """The ids of all types with that name, the base's first, in order."""
         found = self.base.find_all(name) if self.base else []
-        by_name = self._name_index()
-        own: list[int] = []
-        for offset in self._string_offsets(name):
-            own += by_name.get(offset, ())
-        return found + sorted(own)
+        return found + sorted(self._named(self._string_offsets(name)))
 
-    def _name_index(self) -> dict[int, tuple[int, ...]]:
-        # string offset → ids of the own types with that name; the anonymous ones, more than half, are left out
-        if self._by_name is None:
+    def _named(self, offsets: Iterable[int]) -> Iterator[int]:
+        # The ids of the own types whose names are at these string offsets. A kernel has over 100,000 types and few are
+        # looked for: searching their names is cheaper than a dict, and most strings are no type's name at all.
+        if self._names is None:
             words = self.words
-            index: dict[int, tuple[int, ...]] = {}
-            known = index.get
-            for type_id, position in enumerate(self._offsets, self.start_id):
-                name = words[position]
-                if name:
-                    index[name] = (*known(name, ()), type_id)
-            self._by_name = index
-        return self._by_name
+            every = [words[at] for at in self._offsets]
+            self._names = array("I", every).tobytes(), frozenset(every)
+        names, used = self._names
+        for offset in offsets:
+            if offset == 0 or offset not in used:
+                continue
+            needle = offset.to_bytes(4, sys.byteorder)
+            at = names.find(needle)
+            while at >= 0:
+                if at % 4 == 0:
+                    yield self.start_id + at // 4
+                at = names.find(needle, at + 1)
 
     def find(self, name: str, *kinds: int) -> int | None:
         """The id of the first type with that name, of one of these kinds if any are given; None if there is none."""
@@ -195,15 +197,14 @@ class Btf:
 
     def find_prefix(self, prefix: str) -> list[int]:
         """The ids of this blob's own types (not the base's) whose names begin with `prefix` and go on."""
-        by_name = self._name_index()
-        own: list[int] = []
+        offsets: list[int] = []
         needle = b"\0" + prefix.encode(errors="surrogateescape")
         at = self.strings.find(needle)
         while at >= 0:
             if self.strings[at + len(needle)] != 0:
-                own += by_name.get(at + 1 + self._str_base, ())
+                offsets.append(at + 1 + self._str_base)
             at = self.strings.find(needle, at + 1)
-        return sorted(own)
+        return sorted(self._named(offsets))
 
     def _string_offsets(self, name: str) -> Iterator[int]:
         # Offsets of a string: a producer may share suffixes, and a split BTF names types with its base's strings.
@@ -233,12 +234,11 @@ class Btf:
 
     @property
     def ptr_size(self) -> int:
-        """The size of a pointer in bytes: that of ``long``, where the BTF names it, else 8."""
+        """The size of a pointer in bytes: that of the first ``long``, signed or not, where the BTF has one, else 8."""
         if not self._ptr_size:
-            self._ptr_size = 8
-            for name in ("long", "long int", "unsigned long", "long unsigned int"):
-                type_id = self.find(name, BtfKind.INT)
-                if type_id is not None:
+            self._ptr_size = self.base.ptr_size if self.base else 8
+            for type_id in self.ids() if self.base is None else ():
+                if self.kind(type_id) == BtfKind.INT and self.name_of(type_id) in _LONGS:
                     self._ptr_size = self.size_of(type_id)
                     break
         return self._ptr_size
@@ -372,13 +372,15 @@ def _index(words: array[int], extra: dict[int, tuple[int, int]]) -> array[int]:
     offsets: list[int] = []
     append = offsets.append
     steps = _Steps(extra)
+    infos = words[1:]
     at, end = 0, len(words)
     try:
-        while at < end:
+        while True:  # until it is behind the last record
             append(at)
-            at += steps[words[at + 1]]
+            at += steps[infos[at]]
     except IndexError:
-        at = -1
+        if at >= end:
+            offsets.pop()
     if at != end:
         raise BtfError(f"BTF type {len(offsets)} ends behind the type section")
     return array("I", offsets)
