@@ -19,6 +19,7 @@ EM_BPF = 247
 SHF_EXECINSTR = 4
 SHN_UNDEF = 0
 SHN_LORESERVE = 0xFF00
+SHN_XINDEX = 0xFFFF
 
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION = 0, 1, 2, 3
@@ -106,7 +107,7 @@ def parse_elf(data: bytes) -> Elf:
     if file["e_machine"] not in ("EM_BPF", "EM_NONE", EM_BPF):
         raise ElfError(f"ELF object for {file['e_machine']} instead of EM_BPF", hint=_BUILD_HINT)
     sections = [section._replace(data=bytes(section.data)) for section in sections]
-    little = bool(file.little_endian)
+    little = data[5] == 1
     symbols = _symbols(sections, little)
     symbols_of: dict[int, list[Symbol]] = {index: [] for index in range(len(sections))}
     for symbol in symbols:
@@ -122,8 +123,8 @@ def find_section_data(data: bytes, name: str) -> bytes | None:
     return next((bytes(section.data) for section in sections if section.name == name), None)
 
 
-def _read_sections(data: bytes) -> tuple[Any, list[Section]]:
-    # pyelftools' file, and the sections; their data are views of the file, for a vmlinux is large
+def _read_sections(data: bytes) -> tuple[Mapping[str, Any], list[Section]]:
+    # the file header, and the sections; their data are views of the file, for a vmlinux is large
     file, headers, names = _read_headers(data)
     view = memoryview(data)
     table = bytes(_contents(names, view, "of section names"))
@@ -138,20 +139,28 @@ def _read_sections(data: bytes) -> tuple[Any, list[Section]]:
     return file, sections
 
 
-def _read_headers(data: bytes) -> tuple[Any, list[Mapping[str, Any]], Mapping[str, Any]]:
-    # pyelftools' file, the section headers, and that of the section with their names
+def _read_headers(data: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]], Mapping[str, Any]]:
+    # The file header, the section headers, and that of the section with their names. pyelftools' ELFFile is not used: it
+    # imports a reader of DWARF, which takes as long as opening an object.
     from elftools.common.utils import struct_parse
-    from elftools.elf.elffile import ELFFile
+    from elftools.elf.structs import ELFStructs
 
+    stream = io.BytesIO(data)
     try:
-        file = ELFFile(io.BytesIO(data))
-        begin, size, count = file["e_shoff"], file["e_shentsize"], file.num_sections()
-        if not count:
+        structs = ELFStructs(little_endian=data[5] == 1, elfclass=32 * data[4])
+        structs.create_basic_structs()
+        file = struct_parse(structs.Elf_Ehdr, stream, 0)
+        structs.create_advanced_structs(file["e_type"], file["e_machine"], file["e_ident"]["EI_OSABI"])
+        begin, size, count, names = (file[field] for field in ("e_shoff", "e_shentsize", "e_shnum", "e_shstrndx"))
+        if begin and (count == 0 or names == SHN_XINDEX):  # what does not fit the file header is in section header 0
+            first = struct_parse(structs.Elf_Shdr, stream, begin)
+            count, names = count or first["sh_size"], first["sh_link"] if names == SHN_XINDEX else names
+        if not begin or not count:
             raise ElfError("the ELF file has no sections (truncated?)")
-        if size != file.structs.Elf_Shdr.sizeof() or begin + count * size > len(data):
+        if size != structs.Elf_Shdr.sizeof() or begin + count * size > len(data):
             raise ElfError(f"truncated ELF file: {count} section headers at byte {begin}, the file ends at {len(data)}")
-        headers = [struct_parse(file.structs.Elf_Shdr, file.stream, begin + index * size) for index in range(count)]
-        return file, headers, headers[file.get_shstrndx()]
+        headers = [struct_parse(structs.Elf_Shdr, stream, begin + index * size) for index in range(count)]
+        return file, headers, headers[names]
     except ElfError:
         raise
     except Exception as error:  # pyelftools raises whatever its parser meets in broken headers

@@ -81,6 +81,13 @@ def test_section_of_a_32_bit_file() -> None:
         parse_elf(data)
 
 
+def test_numbers_of_sections_that_do_not_fit_the_file_header() -> None:
+    data = bytearray(writer().to_bytes(shnum=0, shstrndx=0xFFFF))
+    shoff = struct.unpack_from("<Q", data, 0x28)[0]
+    struct.pack_into("<QI", data, shoff + 32, 7, 6)  # of section 0: size, link
+    assert parse_elf(bytes(data)).sections[1:] == parse_elf(writer().to_bytes()).sections[1:]
+
+
 GOOD = writer().to_bytes()
 SHOFF = struct.unpack_from("<Q", GOOD, 0x28)[0]
 
