@@ -140,8 +140,8 @@ def _read_sections(data: bytes) -> tuple[Mapping[str, Any], list[Section]]:
 
 
 def _read_headers(data: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]], Mapping[str, Any]]:
-    # The file header, the section headers, and that of the section with their names. pyelftools' ELFFile is not used: it
-    # imports a reader of DWARF, which takes as long as opening an object.
+    # The file header, the section headers, and that of the section with their names. pyelftools' ELFFile is not used:
+    # it imports a reader of DWARF, which takes as long as opening an object.
     from elftools.common.utils import struct_parse
     from elftools.elf.structs import ELFStructs
 
