@@ -184,6 +184,7 @@ def host_target() -> Target:
         ksyms=ksyms,
         version=version(),
         cpus=possible_cpus(),
+        page_size=os.sysconf("SC_PAGE_SIZE"),
         features=_Features(),
     )
     return target

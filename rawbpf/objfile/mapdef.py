@@ -94,8 +94,6 @@ def _members(spec: MapSpec, btf: Btf, struct: t.Struct, *, inner: bool) -> None:
             )
     if spec.map_type == MapType.UNSPEC:
         raise SpecError("the definition does not say the map's type", hint="__uint(type, BPF_MAP_TYPE_…)")
-    if spec.map_type in (MapType.RINGBUF, MapType.USER_RINGBUF):
-        spec.max_entries = spec.max_entries and round_ring_size(spec.max_entries)
 
 
 def _constant(btf: Btf, member: t.Member) -> int:
@@ -162,14 +160,6 @@ def _values(spec: MapSpec, btf: Btf, member: t.Member) -> None:
     spec.inner = MapSpec(inner, kernel_name(inner), section=spec.section, section_index=spec.section_index)
     with where(symbol=inner):
         _members(spec.inner, btf, target, inner=True)
-
-
-def round_ring_size(size: int, page_size: int = 4096) -> int:
-    """The size of a ring buffer as the kernel wants it, in bytes: the next power of two of pages."""
-    rounded = page_size
-    while rounded < size and rounded < 1 << 31:
-        rounded <<= 1
-    return rounded if rounded >= size else size
 
 
 def read_slots(spec: ObjectSpec, is_entry: Callable[[str], bool]) -> None:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 BPF_PTR_SIZE = 8
 TEXT = ".text"
 _MAX_ALIASES = 16  # names that an instruction may have
+ARENA_SECTION = ".addr_space.1"
 STRUCT_OPS_SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
 
 
@@ -234,8 +235,28 @@ def _read_maps(spec: ObjectSpec) -> None:
     for section, kind in data:
         with where(section=section.name):
             spec.maps[section.name] = _data_map(spec, section, kind)
-            _read_variables(spec, section)
+            _read_variables(spec, section, section.name)
+    _read_arena(spec)
     externs.add_kconfig_map(spec)
+
+
+def _read_arena(spec: ObjectSpec) -> None:
+    # globals in address space 1 have no map of their own: they lie in the object's arena
+    arenas = [map_ for map_ in spec.maps.values() if map_.map_type == MapType.ARENA]
+    if len(arenas) > 1:
+        raise SpecError("an object can have only one arena", symbol=arenas[1].name)
+    section = spec.elf.find(ARENA_SECTION)
+    if section is None or section.type != "SHT_PROGBITS" or section.executable or not section.size:
+        return
+    with where(section=section.name):
+        if not arenas:
+            raise SpecError(
+                "the object has variables in an arena and no arena",
+                hint='struct { __uint(type, BPF_MAP_TYPE_ARENA); … } arena SEC(".maps");',
+            )
+        arenas[0].contents = bytearray(section.data)
+        arenas[0].contents_index = section.idx
+        _read_variables(spec, section, arenas[0].name)
 
 
 def _data_kind(section: Section) -> str:
@@ -260,6 +281,7 @@ def _data_map(spec: ObjectSpec, section: Section, kind: str) -> MapSpec:
         contents=contents,
         section=section.name,
         section_index=section.idx,
+        contents_index=section.idx,
     )
     datasec = _datasec(spec, section.name)
     if datasec:
@@ -289,7 +311,7 @@ def _datasec(spec: ObjectSpec, name: str) -> tuple[int, list[tuple[t.Var, t.SecV
     return type_id, variables
 
 
-def _read_variables(spec: ObjectSpec, section: Section) -> None:
+def _read_variables(spec: ObjectSpec, section: Section, map_name: str) -> None:
     datasec = _datasec(spec, section.name)
     symbols = {symbol.name: symbol for symbol in spec.elf.symbols_of[section.idx] if symbol.name}
     for variable, place in datasec[1] if datasec else ():
@@ -298,7 +320,7 @@ def _read_variables(spec: ObjectSpec, section: Section) -> None:
         if offset + place.size > section.size:
             raise BtfError(f"variable {variable.name!r} ({offset}+{place.size}) ends behind {section.name}")
         spec.variables.setdefault(
-            variable.name, VariableSpec(variable.name, section.name, offset, place.size, variable.type_id, spec)
+            variable.name, VariableSpec(variable.name, map_name, offset, place.size, variable.type_id, spec)
         )
 
 

@@ -41,7 +41,8 @@ class MapSpec:
         inner: the template of a map in map.
         slots: index → name of the map or program that the C source puts there.
         pin_by_name: ``__uint(pinning, LIBBPF_PIN_BY_NAME)``.
-        contents: initial bytes of a data section.
+        contents: initial bytes of a data section; of an arena those of its globals (``.addr_space.1``).
+        contents_index: the index of the ELF section that they are from, 0 for none.
         autocreate: whether it will be created at all.
         section, offset: where it was found.
     """
@@ -66,6 +67,7 @@ class MapSpec:
     section: str = ""
     section_index: int = 0
     offset: int = 0
+    contents_index: int = 0
 
 
 @dataclass

@@ -26,6 +26,8 @@ def describe(step: s.Step) -> tuple[str, str, str]:
         case s.UpdateMap():
             slots = ", ".join(slot.handle for slot in step.slots)
             return "MAP_UPDATE_ELEM", step.map, f"key {step.key.hex()}, {slots or f'{len(step.value)} bytes'}"
+        case s.FillArena():
+            return "mmap", step.map, f"{len(step.data)} bytes at {step.offset:#x}"
         case s.FreezeMap():
             return "MAP_FREEZE", step.map, ""
         case s.LoadProgram():

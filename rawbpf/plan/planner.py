@@ -15,44 +15,21 @@ from rawbpf.plan import steps as s
 from rawbpf.plan.attach_btf import find_attach_btf
 from rawbpf.plan.externs import resolve_externs
 from rawbpf.plan.handed_btf import handed_btf
-from rawbpf.plan.kconfig import kconfig_contents
+from rawbpf.plan.map_steps import BTF, MapPlanner
 from rawbpf.plan.plan import Plan, PlannedVariable
 from rawbpf.plan.relocate import Linker
 from rawbpf.plan.struct_ops import prepare_struct_ops
-from rawbpf.uapi import AttachType, CoreReloKind, MapFlag, MapType, ProgType
+from rawbpf.uapi import AttachType, CoreReloKind, MapType, ProgType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from rawbpf.objfile.spec import MapSpec, ObjectSpec, ProgramSpec
+    from rawbpf.objfile.spec import ObjectSpec, ProgramSpec
     from rawbpf.plan.attach_btf import AttachBtf
     from rawbpf.plan.externs import Resolved
     from rawbpf.plan.relocate import Linked
     from rawbpf.plan.struct_ops import Prepared
     from rawbpf.plan.target import Target
-
-PIN_BY_NAME_DIR = "/sys/fs/bpf"
-BTF = "btf"
-
-NO_BTF_TYPES = frozenset(
-    {
-        MapType.PERF_EVENT_ARRAY,
-        MapType.CGROUP_ARRAY,
-        MapType.STACK_TRACE,
-        MapType.ARRAY_OF_MAPS,
-        MapType.HASH_OF_MAPS,
-        MapType.DEVMAP,
-        MapType.DEVMAP_HASH,
-        MapType.CPUMAP,
-        MapType.XSKMAP,
-        MapType.SOCKMAP,
-        MapType.SOCKHASH,
-        MapType.QUEUE,
-        MapType.STACK,
-        MapType.ARENA,
-    }
-)
-"""The types of maps for which the kernel refuses BTF of keys and values."""
 
 
 def make_plan(
@@ -89,8 +66,7 @@ class _Planner:
         self.spec = spec
         self.target = target
         self.only = None if only is None else set(only)
-        self.kconfig = kconfig
-        self.created: list[MapSpec] = []
+        self.maps = MapPlanner(spec, target, kconfig)
         self.struct_ops: list[Prepared] = []
         self.fd_array: list[str] = []
 
@@ -102,10 +78,10 @@ class _Planner:
         linked = self._link(programs, externs)
         steps: list[s.Step] = []
         steps += self._btf_steps()
-        steps += self._map_steps()
+        steps += self.maps.create({ops.spec.name: ops for ops in self.struct_ops if self._complete(ops)})
         for program in programs:
             steps += self._program_steps(program, linked[program.name])
-        steps += self._prog_array_steps(programs)
+        steps += self.maps.fill_prog_arrays(linked)
         if attach:
             steps += self._struct_ops_steps()
             steps += self._cgroup_steps(programs, cgroup)
@@ -159,12 +135,16 @@ class _Planner:
                 chosen.append(program)
         return chosen
 
+    def _complete(self, ops: Prepared) -> bool:
+        return self.only is None or self.only.issuperset(ops.functions.values())
+
     # -- instructions
 
     def _link(self, programs: list[ProgramSpec], externs: dict[str, Resolved]) -> dict[str, Linked]:
         names = {program.name for program in programs}
         self.fd_array = _fd_array(externs)
-        linker = Linker(self.spec, self._resolver(), externs, self.fd_array, names)
+        resolver, arena_offset = self._resolver(), self.maps.arena_offset()
+        linker = Linker(self.spec, resolver, externs, self.fd_array, names, arena_offset)
         linked = {}
         for program in programs:
             with where(symbol=program.name):
@@ -199,116 +179,6 @@ class _Planner:
         if self.spec.btf is not None:
             yield s.LoadBtf(BTF, handed_btf(self.spec), "types of maps, functions and variables, and the source lines")
 
-    def _map_steps(self) -> Iterator[s.Step]:
-        prepared = {ops.spec.name: ops for ops in self.struct_ops}
-        names: set[str] = set()
-        waiting: list[MapSpec] = []  # for the maps that they are to hold
-        for map_ in self.spec.maps.values():
-            if not map_.autocreate or (map_.kind == "struct_ops" and not self._complete(prepared.get(map_.name))):
-                continue
-            with where(symbol=map_.name):
-                yield from self._create_map(map_, prepared.get(map_.name))
-            self.created.append(map_)
-            names.add(map_.name)
-            if map_.slots and map_.map_type != MapType.PROG_ARRAY:
-                waiting.append(map_)
-            for outer in [outer for outer in waiting if names.issuperset(outer.slots.values())]:
-                waiting.remove(outer)
-                yield from self._slot_steps(outer)
-        for outer in waiting:
-            index, name = next((index, name) for index, name in outer.slots.items() if name not in names)
-            raise SpecError(
-                f"slot {index} is to hold the map {name!r}, which is not created",
-                symbol=outer.name,
-                hint=f"create it as well, or empty the slot: del spec.maps[{outer.name!r}].slots[{index}]",
-            )
-
-    def _complete(self, ops: Prepared | None) -> bool:
-        return ops is not None and (self.only is None or self.only.issuperset(ops.functions.values()))
-
-    def _create_map(self, map_: MapSpec, ops: Prepared | None) -> Iterator[s.Step]:
-        handle, inner = f"map:{map_.name}", ""
-        if map_.inner is not None:
-            inner = f"map:{map_.inner.name}"
-            yield self._map(map_.inner, inner, "template of the maps in " + map_.name)
-        step = self._map(map_, handle, _map_reason(map_))
-        if ops is not None:
-            module = ops.module
-            step = step._replace(
-                value_size=len(ops.value),
-                btf_vmlinux_value_type_id=ops.value_type_id,
-                value_type_btf=module.handle if module else "",
-                map_flags=step.map_flags | (MapFlag.VTYPE_BTF_OBJ_FD if module else 0),
-                btf_key_type_id=0,
-                btf_value_type_id=0,
-                reason=f"struct {ops.spec.type_name}, which {module.name if module else self.target.name} calls",
-            )
-        yield step._replace(inner_map=inner)
-        if inner:
-            yield s.Close(inner, "the template is not needed any more")
-        if map_.kind in ("data", "rodata", "bss", "kconfig"):
-            yield from self._contents(map_, handle)
-
-    def _map(self, map_: MapSpec, handle: str, reason: str) -> s.CreateMap:
-        max_entries = map_.max_entries
-        if map_.map_type == MapType.PERF_EVENT_ARRAY and not max_entries:
-            max_entries = self.target.cpus
-        with_btf = self.spec.btf is not None and map_.map_type not in NO_BTF_TYPES
-        return s.CreateMap(
-            handle,
-            map_.kernel_name,
-            int(map_.map_type),
-            map_.key_size,
-            map_.value_size,
-            max_entries,
-            int(map_.map_flags),
-            map_.map_extra,
-            map_.numa_node,
-            btf=BTF if with_btf else "",
-            btf_key_type_id=map_.btf_key_type_id if with_btf else 0,
-            btf_value_type_id=map_.btf_value_type_id if with_btf else 0,
-            pin_path=f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else "",
-            kind=map_.kind,
-            reason=reason,
-        )
-
-    def _contents(self, map_: MapSpec, handle: str) -> Iterator[s.Step]:
-        if map_.kind == "kconfig":
-            data = kconfig_contents(self.spec, self.target, self.kconfig)
-        else:
-            data = bytes(map_.contents or b"")
-        yield s.UpdateMap(handle, bytes(4), data, reason=f"initial contents of {map_.name}")
-        if map_.kind in ("rodata", "kconfig"):
-            yield s.FreezeMap(handle, "constants: the verifier may rely on their values")
-
-    def _slot_steps(self, outer: MapSpec) -> Iterator[s.Step]:
-        for index, name in sorted(outer.slots.items()):
-            yield s.UpdateMap(
-                f"map:{outer.name}",
-                self._u32(index),
-                bytes(4),
-                (s.Slot(0, f"map:{name}"),),
-                reason=f"{outer.name}[{index}] = &{name}",
-            )
-
-    def _prog_array_steps(self, programs: list[ProgramSpec]) -> Iterator[s.Step]:
-        loaded = {program.name for program in programs}
-        for map_ in self.created:
-            if map_.map_type == MapType.PROG_ARRAY:
-                for index, name in sorted(map_.slots.items()):
-                    if name not in loaded:
-                        raise SpecError(
-                            f"slot {index} is to hold the program {name!r}, which is not loaded",
-                            symbol=map_.name,
-                            hint=f"load it as well, or empty the slot: del spec.maps[{map_.name!r}].slots[{index}]",
-                        )
-                    value = s.Slot(0, f"prog:{name}")
-                    reason = f"{map_.name}[{index}] = &{name}"
-                    yield s.UpdateMap(f"map:{map_.name}", self._u32(index), bytes(4), (value,), reason=reason)
-
-    def _u32(self, value: int) -> bytes:
-        return value.to_bytes(4, "little" if self.spec.little else "big")
-
     def _program_steps(self, program: ProgramSpec, linked: Linked) -> Iterator[s.Step]:
         with where(symbol=program.name, section=program.section):
             if program.prog_type == ProgType.UNSPEC:
@@ -342,7 +212,7 @@ class _Planner:
                 line_info=lines,
                 line_info_rec_size=LINE_INFO_SIZE if lines else 0,
             )
-        for map_ in self.created:
+        for map_ in self.maps.created:
             if map_.kind == "rodata":
                 yield s.BindMap(f"prog:{program.name}", f"map:{map_.name}", "tools find the constants by it")
 
@@ -432,23 +302,18 @@ class _Planner:
                 yield s.Pin(step.handle, f"{pin_dir.rstrip('/')}/{folders[type(step)]}/{name}", "outlives the process")
 
     def _variables(self) -> Iterator[PlannedVariable]:
-        created = {map_.name for map_ in self.created}
+        created = {map_.name for map_ in self.maps.created}
         for variable in self.spec.variables.values():
             if variable.map in created:
-                handle = f"map:{variable.map}"
-                yield PlannedVariable(variable.name, handle, variable.offset, variable.size, variable.type_id)
+                arena = self.spec.maps[variable.map].map_type == MapType.ARENA
+                offset = variable.offset + (self.maps.arena_offset() if arena else 0)
+                yield PlannedVariable(variable.name, f"map:{variable.map}", offset, variable.size, variable.type_id)
 
 
 def _fd_array(externs: dict[str, Resolved]) -> list[str]:
     # index 0 means vmlinux and is never looked up
     handles = [extern.module.handle for extern in externs.values() if extern.module and extern.extern.kind == "kfunc"]
     return ["", *dict.fromkeys(handles)] if handles else []
-
-
-def _map_reason(map_: MapSpec) -> str:
-    words = {"map": f"map {map_.name} of {map_.section}", "bss": "variables that start as zero", "data": "variables"}
-    words |= {"rodata": "constants", "kconfig": "values of the kernel's configuration"}
-    return words.get(map_.kind, "")
 
 
 def _program_reason(program: ProgramSpec, linked: Linked) -> str:

@@ -18,7 +18,7 @@ from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
 from rawbpf.plan.plan import Note
 from rawbpf.plan.steps import Slot
-from rawbpf.uapi import BtfKind, PseudoCall, PseudoSrc
+from rawbpf.uapi import BtfKind, MapType, PseudoCall, PseudoSrc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,7 @@ class Linker:
         externs: the externs, resolved.
         fd_array: the modules' handles, as kfunc calls number them.
         loaded: the names of the programs that will be loaded; CO-RE is not asked for the others.
+        arena_offset: where in the arena its globals begin, in bytes.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Linker:
         externs: dict[str, Resolved],
         fd_array: list[str],
         loaded: set[str],
+        arena_offset: int = 0,
     ) -> None:
         self._spec = spec
         self._externs = externs
@@ -89,7 +91,8 @@ class Linker:
         self._bodies = {f.name: list(f.insns) for f in functions}
         self._kconfig, _size = kconfig_layout([e for e in spec.externs.values() if e.kind == "kconfig"])
         self._maps = {(m.section_index, m.offset): m for m in spec.maps.values() if m.kind == "map"}
-        self._data = {m.section_index: m for m in spec.maps.values() if m.contents is not None}
+        self._data = {m.contents_index: m for m in spec.maps.values() if m.contents_index}
+        self._arena_offset = arena_offset
         self._map_numbers = {name: number for number, name in enumerate(spec.maps)}
         self._callbacks = _exception_callbacks(spec.btf) if spec.btf is not None else {}
         if resolver is not None:
@@ -244,7 +247,8 @@ class Linker:
                 hint="a variable without initial value and without `static` or `= 0` may be a common symbol",
             )
         # the offset is in both halves: that of the symbol in its value, that inside of it in the instruction
-        second.imm = i.s32(first.imm + symbol.value)
+        begin = self._arena_offset if map_.map_type == MapType.ARENA else 0
+        second.imm = i.s32(first.imm + symbol.value + begin)
         self._load_map(insns, slot, map_, PseudoSrc.MAP_VALUE, slots)
 
     def _load_map(self, insns: list[Insn], slot: int, map_: MapSpec, src: PseudoSrc, slots: list[Slot]) -> None:

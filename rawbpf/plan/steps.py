@@ -76,6 +76,15 @@ class UpdateMap(NamedTuple):
     reason: str = ""
 
 
+class FillArena(NamedTuple):
+    """Initial contents of an arena's globals: `data` is copied to byte `offset` of the arena's memory."""
+
+    map: str
+    offset: int
+    data: bytes
+    reason: str = ""
+
+
 class FreezeMap(NamedTuple):
     """``BPF_MAP_FREEZE``: no more writes by system call."""
 
@@ -181,12 +190,25 @@ class Close(NamedTuple):
     reason: str = ""
 
 
-Step = LoadBtf | CreateMap | UpdateMap | FreezeMap | LoadProgram | BindMap | SetStructOps | CreateLink | Pin | Close
+Step = (
+    LoadBtf
+    | CreateMap
+    | UpdateMap
+    | FillArena
+    | FreezeMap
+    | LoadProgram
+    | BindMap
+    | SetStructOps
+    | CreateLink
+    | Pin
+    | Close
+)
 
 STEPS: dict[str, type[Any]] = {
     "load_btf": LoadBtf,
     "create_map": CreateMap,
     "update_map": UpdateMap,
+    "fill_arena": FillArena,
     "freeze_map": FreezeMap,
     "load_program": LoadProgram,
     "bind_map": BindMap,

@@ -59,6 +59,7 @@ class Target:
         ksyms: gives the addresses of symbols by name (each may be there more than once).
         version: ``KERNEL_VERSION(major, minor, patch)`` as a number, 0 where unknown.
         cpus: the number of possible CPUs, which sizes perf event arrays.
+        page_size: in bytes, which sizes ring buffers and arenas.
         features: what it can do.
         default: whether this is the machine's own kernel and nobody chose another BTF for CO-RE.
     """
@@ -73,11 +74,13 @@ class Target:
         ksyms: Callable[[set[str]], Mapping[str, list[int]]] = lambda names: {},
         version: int = 0,
         cpus: int = 1,
+        page_size: int = 4096,
         features: Features | None = None,
     ) -> None:
         self.name = name
         self.version = version
         self.cpus = cpus
+        self.page_size = page_size
         self.features = features or Modern()
         self.core_btf: Btf | None = None
         """BTF that replaces vmlinux's for CO-RE alone, as for kernels without BTF of their own."""
