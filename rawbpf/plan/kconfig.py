@@ -101,7 +101,7 @@ def _value(btf: Btf, extern: ExternSpec, config: _Config, target: Target) -> int
     if text[0] == '"':
         return _string(extern, form, text)
     if form not in ("int", "char"):
-        raise ExternError(f"{extern.name}={text} is a number, the extern is a {form}")
+        raise ExternError(f"{extern.name}={text} is a number, the extern is declared as {form}")
     return _number(btf, extern, text)
 
 
@@ -117,8 +117,10 @@ def _form(btf: Btf, extern: ExternSpec) -> str:
         element = btf.type(btf.resolve(kind.type_id))
         if isinstance(element, t.Int) and element.size == 1 and not element.bool:
             return "string"
+    from rawbpf.btf.decl import type_name
+
     raise ExternError(
-        f"{extern.name}: a kconfig extern cannot be a {kind.kind.name.lower()} {kind.name}".rstrip(),
+        f"a kconfig extern cannot be declared as `{type_name(btf, extern.type_id)}`",
         hint="bool, enum libbpf_tristate, an integer, char, or an array of char",
     )
 
@@ -142,18 +144,22 @@ def _virtual(extern: ExternSpec, target: Target, form: str) -> int | None:
 def _tristate(extern: ExternSpec, form: str, letter: str) -> int:
     if form == "bool":
         if letter == "m":
-            raise ExternError(f"{extern.name}=m, the extern is a bool", hint="use enum libbpf_tristate")
+            raise ExternError(f"{extern.name}=m, the extern is declared as bool", hint="use enum libbpf_tristate")
         return int(letter == "y")
     if form == "tristate":
         return TRISTATE[letter]
     if form == "char":
         return ord(letter)
-    raise ExternError(f"{extern.name}={letter}, the extern is a {form}", hint="bool, enum libbpf_tristate or char")
+    raise ExternError(
+        f"{extern.name}={letter}, the extern is declared as {form}", hint="bool, enum libbpf_tristate or char"
+    )
 
 
 def _string(extern: ExternSpec, form: str, text: str) -> bytes:
     if form != "string":
-        raise ExternError(f"{extern.name}={text} is a string, the extern is a {form}", hint="use an array of char")
+        raise ExternError(
+            f"{extern.name}={text} is a string, the extern is declared as {form}", hint="use an array of char"
+        )
     if len(text) < 2 or not text.endswith('"'):
         raise ExternError(f"{extern.name}={text} has no closing quote")
     # too long ones are cut, as users of libbpf expect, and always terminated
