@@ -101,7 +101,7 @@ def _value(btf: Btf, extern: ExternSpec, config: _Config, target: Target) -> int
     if text[0] == '"':
         return _string(extern, form, text)
     if form not in ("int", "char"):
-        raise ExternError(f"{extern.name}={text} is a number, the extern is declared as {form}")
+        raise ExternError(f"{extern.name}={text} is a number, but declared as {form}")
     return _number(btf, extern, text)
 
 
@@ -144,22 +144,18 @@ def _virtual(extern: ExternSpec, target: Target, form: str) -> int | None:
 def _tristate(extern: ExternSpec, form: str, letter: str) -> int:
     if form == "bool":
         if letter == "m":
-            raise ExternError(f"{extern.name}=m, the extern is declared as bool", hint="use enum libbpf_tristate")
+            raise ExternError(f"{extern.name}=m, but declared as bool", hint="use enum libbpf_tristate")
         return int(letter == "y")
     if form == "tristate":
         return TRISTATE[letter]
     if form == "char":
         return ord(letter)
-    raise ExternError(
-        f"{extern.name}={letter}, the extern is declared as {form}", hint="bool, enum libbpf_tristate or char"
-    )
+    raise ExternError(f"{extern.name}={letter}, but declared as {form}", hint="bool, enum libbpf_tristate or char")
 
 
 def _string(extern: ExternSpec, form: str, text: str) -> bytes:
     if form != "string":
-        raise ExternError(
-            f"{extern.name}={text} is a string, the extern is declared as {form}", hint="use an array of char"
-        )
+        raise ExternError(f"{extern.name}={text} is a string, but declared as {form}", hint="use an array of char")
     if len(text) < 2 or not text.endswith('"'):
         raise ExternError(f"{extern.name}={text} has no closing quote")
     # too long ones are cut, as users of libbpf expect, and always terminated

@@ -101,13 +101,13 @@ def test_big_endian(type: t.Type | int, expected: bytes) -> None:
 
 
 BAD: list[tuple[str, t.Type | int, str, str]] = [
-    ("bool_m", BOOL, "m", "CONFIG_X=m, declared as bool"),
-    ("int_y", INT, "y", "CONFIG_X=y, declared as int"),
+    ("bool_m", BOOL, "m", "CONFIG_X=m, but declared as bool"),
+    ("int_y", INT, "y", "CONFIG_X=y, but declared as int"),
     ("string_y", text(4), "y", "declared as string"),
-    ("bool_number", BOOL, "1", "CONFIG_X=1 is a number, declared as bool"),
+    ("bool_number", BOOL, "1", "CONFIG_X=1 is a number, but declared as bool"),
     ("tristate_number", TRISTATE, "1", "declared as tristate"),
     ("string_number", text(4), "1", "declared as string"),
-    ("int_string", INT, '"abc"', "is a string, declared as int"),
+    ("int_string", INT, '"abc"', "is a string, but declared as int"),
     ("open_string", text(8), '"abc', "no closing quote"),
     ("only_a_quote", text(8), '"', "no closing quote"),
     ("no_number", INT, "abc", "CONFIG_X=abc is no number"),
