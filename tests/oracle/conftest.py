@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from . import debian, recorder
+from tools.lib.oracle import debian, recorder
 
 if TYPE_CHECKING:
     from pathlib import Path

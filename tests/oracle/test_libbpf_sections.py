@@ -8,10 +8,10 @@ import ctypes
 import pytest
 
 from rawbpf.objfile.sections import SecFlag, find_section, section_defs
+from tools.lib.oracle import debian
+from tools.lib.oracle.recorder import OracleUnavailable
 
-from . import debian
 from .conftest import unavailable
-from .recorder import OracleUnavailable
 
 pytestmark = pytest.mark.oracle
 

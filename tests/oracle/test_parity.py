@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rawbpf
-
-from . import libbpf, ours
-from .compare import compare
-from .normalise import normalise
+from tools.lib.oracle import libbpf, ours
+from tools.lib.oracle.compare import compare
+from tools.lib.oracle.normalise import normalise
 
 if TYPE_CHECKING:
-    from .libbpf import Recording
+    from tools.lib.oracle.libbpf import Recording
 
     Recordings = dict[tuple[Path, str], Recording]
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from . import attrs, btftext
-from .attrs import Command
-from .compare import compare, compare_handed_over
-from .libbpf import Recording, driver, record_bpftool
-from .normalise import HandedOver, Insn, normalise
-from .recorder import Call, Handle, run
+from tools.lib.oracle import attrs, btftext
+from tools.lib.oracle.attrs import Command
+from tools.lib.oracle.compare import compare, compare_handed_over
+from tools.lib.oracle.libbpf import Recording, driver, record_bpftool
+from tools.lib.oracle.normalise import HandedOver, Insn, normalise
+from tools.lib.oracle.recorder import Call, Handle, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

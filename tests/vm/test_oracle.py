@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from oracle import debian, recorder
+from tools.lib.oracle import debian, recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,16 +6,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tools.benchlib import measure
-from tools.lib.machine import ROOT
+from tools.lib.oracle import recorder
 from tools.lib.report import ToolError, note
 
 if TYPE_CHECKING:
@@ -112,15 +110,18 @@ class Loads:
         return found
 
     def inside_bpf(self, rounds: int) -> Results:
-        """The time inside bpf(2), told for all loaders by the recorder of tests/oracle: a preloaded shim around libc's
-        syscall(), which takes the time from right before the call to right after. Empty where it cannot be built.
+        """The time inside bpf(2), told for all loaders by tools/lib/oracle/recorder.py: a preloaded shim around
+        libc's syscall(), which takes the time from right before the call to right after. Empty where it cannot be
+        built.
         """
-        recorder = _recorder()
-        if recorder is None:
+        try:
+            recorder.shim()
+        except recorder.OracleUnavailable as error:
+            note(f"left out is the time inside bpf(2): {error}")
             return {}
-        return measure.alternate([partial(self._record, recorder, name) for name in self.commands], rounds)
+        return measure.alternate([partial(self._record, name) for name in self.commands], rounds)
 
-    def _record(self, recorder: Any, name: str) -> Mapping[str, Metrics]:
+    def _record(self, name: str) -> Mapping[str, Metrics]:
         try:
             done = recorder.run(self.commands[name])
         finally:
@@ -130,17 +131,6 @@ class Loads:
     def _clean(self) -> None:
         if self.pins.exists():
             shutil.rmtree(self.pins)
-
-
-def _recorder() -> Any:
-    sys.path.insert(0, str(ROOT / "tests"))  # where it is a package of its own
-    recorder: Any = import_module("oracle.recorder")
-    try:
-        recorder.shim()
-    except recorder.OracleUnavailable as error:
-        note(f"left out is the time inside bpf(2): {error}")
-        return None
-    return recorder
 
 
 def _libbpf_program(work: Path) -> str | None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools.lib.machine import cache_dir
+
 from . import attrs
 from .attrs import Command
 
@@ -108,10 +110,7 @@ class Run:
 
 def cache_directory() -> Path:
     """Where what was built or fetched is kept, outside the checkout; a temporary place if that cannot be written."""
-    root = os.environ.get("RAWBPF_CACHE")
-    if not root:
-        root = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "rawbpf")
-    path = Path(root) / "oracle"
+    path = cache_dir() / "oracle"
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError:
