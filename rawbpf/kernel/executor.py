@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from rawbpf.kernel.object import Attachment
     from rawbpf.plan.plan import Plan
 
-_LOAD = (s.LoadBtf, s.CreateMap, s.UpdateMap, s.FreezeMap, s.LoadProgram, s.BindMap, s.Close)
+_LOAD = (s.LoadBtf, s.CreateMap, s.UpdateMap, s.FillArena, s.FreezeMap, s.LoadProgram, s.BindMap, s.Close)
 
 
 def execute(plan: Plan) -> Object:
@@ -183,6 +183,8 @@ class _Execution:
             map_ = self.made[step.handle] = self.map_of(step, creation.create_map(fields))
             if step.pin_path:
                 self.pin_by_name(step, map_, fields)
+            if step.map_type == MapType.ARENA:
+                map_.memory()  # the verifier wants to know where processes see it, which the first mapping decides
 
     def reuse(self, step: s.CreateMap, fields: dict[str, Any]) -> bool:
         fd = creation.reuse_map(step.pin_path, fields)
@@ -211,6 +213,7 @@ class _Execution:
             value_size=step.value_size,
             max_entries=step.max_entries,
             map_flags=step.map_flags,
+            map_extra=step.map_extra,
             btf=self.btf if step.btf else None,
             key_type_id=step.btf_key_type_id,
             value_type_id=step.btf_value_type_id,
@@ -221,6 +224,13 @@ class _Execution:
             value = fill_slots(step.value, step.slots, self.number)
             with where(symbol=_name(step.map)):
                 syscall.map_update_elem(self.number(step.map), step.key, value, step.flags)
+
+    def fill_arena(self, step: s.FillArena) -> None:
+        map_ = self.made[step.map]
+        assert isinstance(map_, Map)
+        memory = map_.memory()
+        if memory is not None and step.map not in self.reused:
+            memory[step.offset : step.offset + len(step.data)] = step.data
 
     def freeze_map(self, step: s.FreezeMap) -> None:
         if step.map not in self.reused:
@@ -343,6 +353,7 @@ _HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.LoadBtf: _Execution.load_btf,
     s.CreateMap: _Execution.create_map,
     s.UpdateMap: _Execution.update_map,
+    s.FillArena: _Execution.fill_arena,
     s.FreezeMap: _Execution.freeze_map,
     s.LoadProgram: _Execution.load_program,
     s.BindMap: _Execution.bind_map,

@@ -13,7 +13,7 @@ import sys
 from errno import E2BIG, EBADF, EINVAL, EOPNOTSUPP
 from typing import TYPE_CHECKING, NamedTuple
 
-from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError, SpecError
+from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError, SpecError, VerifierError
 from rawbpf.kernel import syscall
 from rawbpf.kernel.gate import address
 from rawbpf.uapi import HELPERS, AttachType, MapFlag, MapType, ProgType
@@ -181,6 +181,20 @@ def _uprobe_errno(program: Fd, pid: int) -> int | None:
     return None
 
 
+def _ldimm64_full_range() -> bool | None:
+    # the verifier once refused offsets into a map's value from 512 MiB on, before it looked at the map's size (Linux
+    # commit 12a1fe6e12db "bpf/verifier: Do not limit maximum direct offset into arena map", in v7.0)
+    from rawbpf.kernel import verifier
+
+    with syscall.map_create({"map_type": MapType.ARRAY, "key_size": 4, "value_size": 4, "max_entries": 1}) as array:
+        far = insn(0x18, dst=1, src=2, imm=array.fileno()) + insn(0, imm=1 << 30) + insn(0x95)
+        try:
+            verifier.load({"prog_type": ProgType.SOCKET_FILTER}, far, license="GPL").fd.close()
+        except KernelError as failure:
+            return "direct value offset" not in failure.log if isinstance(failure, VerifierError) else None
+    return None
+
+
 # -- BTF
 
 
@@ -265,6 +279,7 @@ FEATURES: dict[str, Feature] = {
     "btf_type_tag": Feature("BTF type tags", "5.17", _btf_type_tag),
     "btf_enum64": Feature("BTF of 64-bit enums", "6.0", _btf_enum64),
     "uprobe_multi_link": Feature("links to many user-space probes", "6.6", _uprobe_multi_link),
+    "ldimm64_full_range": Feature("far offsets into the values of maps", "7.0", _ldimm64_full_range),
     "btf_qmark_datasec": Feature("BTF of sections with a ? in their name", "6.9", lambda: _btf_datasec("?.data")),
 }
 """The features that loading depends on, by the names that libbpf's sources have made known."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from rawbpf.btf.parse import Btf
     from rawbpf.btf.value import Codec
+    from rawbpf.kernel.arena import ArenaMemory
     from rawbpf.kernel.fd import Fd
     from rawbpf.kernel.info import MapInfo
 
@@ -77,7 +78,7 @@ class Map(Pinnable):
     Attributes:
         name: its name: that of the C variable, or from the kernel (15 bytes of it).
         type: a `MapType`, or a number that this version does not know.
-        key_size, value_size, max_entries, map_flags: as it was created; sizes in bytes.
+        key_size, value_size, max_entries, map_flags, map_extra: as it was created; sizes in bytes.
     """
 
     _by_id = Cmd.MAP_GET_FD_BY_ID
@@ -93,6 +94,7 @@ class Map(Pinnable):
         value_size: int,
         max_entries: int,
         map_flags: int = 0,
+        map_extra: int = 0,
         btf: BtfSource | None = None,
         key_type_id: int = 0,
         value_type_id: int = 0,
@@ -104,11 +106,12 @@ class Map(Pinnable):
         self.value_size = value_size
         self.max_entries = max_entries
         self.map_flags = map_flags
+        self.map_extra = map_extra
         self.key_type_id = key_type_id
         self.value_type_id = value_type_id
         self._btf = btf
         self._codecs: dict[int, Codec | None] = {}
-        self._memory: mmap.mmap | None = None
+        self._memory: mmap.mmap | ArenaMemory | None = None
 
     @classmethod
     def _adopt(cls, fd: Fd) -> Self:
@@ -121,6 +124,7 @@ class Map(Pinnable):
             value_size=about.value_size,
             max_entries=about.max_entries,
             map_flags=about.map_flags,
+            map_extra=about.map_extra,
             btf=lambda: _kernel_btf(about.btf_id),
             key_type_id=about.btf_key_type_id,
             value_type_id=about.btf_value_type_id,
@@ -328,13 +332,18 @@ class Map(Pinnable):
 
     # -- the rest
 
-    def memory(self) -> mmap.mmap | None:
-        """The values of an array map, as memory shared with the programs; None if the map is not MMAPABLE.
+    def memory(self) -> mmap.mmap | ArenaMemory | None:
+        """The values of an array map, or an arena, as memory shared with the programs; None if it is not MMAPABLE.
 
         Element i is at ``i * value_size`` rounded up to 8 bytes. The memory is read-only when the map is frozen, and
         belongs to the map: it goes when the map is closed. Requires Linux 5.5.
         """
-        if self._memory is None and self.map_flags & MapFlag.MMAPABLE:
+        if self._memory is None and self.type == MapType.ARENA:
+            from rawbpf.kernel.arena import ArenaMemory
+
+            with where(symbol=self.name):
+                self._memory = ArenaMemory(self.fileno(), self.max_entries * mmap.PAGESIZE, self.map_extra)
+        elif self._memory is None and self.map_flags & MapFlag.MMAPABLE:
             size = self._step * self.max_entries
             try:
                 self._memory = mmap.mmap(self.fileno(), size)

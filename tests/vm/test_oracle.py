@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from tools.lib.oracle import debian, recorder
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ pytestmark = [pytest.mark.vm, pytest.mark.oracle]
 ROOT = Path(__file__).resolve().parent.parent.parent
 VM = [sys.executable, str(ROOT / "tools" / "vm")]
 PARITY = "tests/oracle/test_parity.py"
-CASES = ("core_kernel", "kconfig", "kfuncs", "ksyms", "ksyms_typed", "maps", "sections_attach", "struct_ops")
+CASES = ("arena", "core_kernel", "kconfig", "kfuncs", "ksyms", "ksyms_typed", "maps", "sections_attach", "struct_ops")
 """Those of tests/objs for which the kernel matters. All others meet the same code on the running kernel."""
 
 
