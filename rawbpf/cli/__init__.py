@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from importlib import import_module
@@ -31,8 +32,18 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(next((word for word in arguments if not word.startswith("-")), ""))
+    if argv is not None:
+        return _main(argv)
+    # A process of our own that ends soon: looking for garbage, also at its end, would be a sixth of the time of a load.
+    gc.disable()
+    try:
+        return _main(sys.argv[1:])
+    finally:
+        gc.freeze()
+
+
+def _main(arguments: Sequence[str]) -> int:
+    parser = _parser(next((word for word in arguments if not word.startswith("-")), ""), arguments)
     try:
         args = parser.parse_args(arguments)
     except SystemExit as done:
@@ -62,24 +73,33 @@ def _run(args: argparse.Namespace) -> int:
         return error.exit_code
 
 
-def _parser(command: str) -> argparse.ArgumentParser:
+def _parser(command: str, arguments: Sequence[str]) -> argparse.ArgumentParser:
     from rawbpf import __version__
 
     parser = argparse.ArgumentParser(
         prog="rawbpf",
         description="An eBPF loader in pure Python that can explain what it does.",
         epilog=f"`rawbpf COMMAND --help` shows a command's options and an example.\n\n{EXIT_CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
     )
     parser.add_argument("--version", action="version", version=f"rawbpf {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        sub = commands.add_parser(
-            name, help=summary, description=summary[0].upper() + summary[1:] + ".",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
+    # a command that comes first leaves no occasion to tell of the others
+    for name in [command] if command in COMMANDS and command == arguments[0] else COMMANDS:
+        summary = COMMANDS[name]
+        description = f"{summary[0].upper()}{summary[1:]}."
+        sub = commands.add_parser(name, help=summary, description=description, formatter_class=_formatter)
         if name == command:
             module = import_module(f"rawbpf.cli.{name}_command")
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    # argparse makes one for each option; left to itself, it would have shutil tell the width, and that imports a lot
+    try:
+        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size().columns or 80
+    except (OSError, ValueError):
+        columns = 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
