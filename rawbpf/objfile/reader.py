@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rawbpf.btf import types as t
@@ -68,7 +67,7 @@ def parse_object(data: bytes, *, path: str = "", name: str | None = None) -> Obj
     """Read an object from its bytes; otherwise as `open_object`."""
     with where(path=path):
         elf = parse_elf(data)
-        spec = ObjectSpec(name or Path(path).name.split(".")[0] or "object", path, elf.little, elf)
+        spec = ObjectSpec(name or os.path.basename(path).split(".")[0] or "object", path, elf.little, elf)
         _read_header_sections(spec)
         _read_btf_sections(spec)
         _read_functions(spec)
@@ -96,12 +95,13 @@ def read_btf(path: str | os.PathLike[str], *, base: Btf | None = None) -> Btf:
             if found is None:
                 raise BtfError("the ELF file has no .BTF section", hint="compile with -g, or name another file")
             data = found
-        return Btf(data, base=base, name=Path(file).name)
+        return Btf(data, base=base, name=os.path.basename(file))
 
 
 def _read(file: str) -> bytes:
     try:
-        return Path(file).read_bytes()
+        with open(file, "rb") as stream:
+            return stream.read()
     except OSError as error:
         raise ElfError(f"cannot be read: {error.strerror}", path=file) from error
 

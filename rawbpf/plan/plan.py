@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NamedTuple
 
 from rawbpf.errors import ParseError, SourceLine
@@ -95,6 +94,8 @@ class Plan(NamedTuple):
         """The reverse of `to_json`, from the data or its text. Raises `ParseError` for what is no plan."""
         try:
             if not isinstance(data, dict):
+                import json
+
                 data = json.loads(data)
             assert isinstance(data, dict)
             if data["format"] != FORMAT:
