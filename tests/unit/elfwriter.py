@@ -39,7 +39,7 @@ class ElfWriter:
     def section(self, name: str, data: bytes = b"", type: int = PROGBITS, flags: int = ALLOC, **fields: int) -> int:
         """Add a section; its index. `fields` are those of a section header (size, link, info, entsize, offset)."""
         self._sections.append(_section(name, type, flags=flags, data=data, **fields))
-        self._indexes.setdefault(name, len(self._sections) - 1)
+        self._indexes[name] = len(self._sections) - 1
         return len(self._sections) - 1
 
     def index(self, name: str) -> int:
@@ -189,25 +189,29 @@ class ObjectWriter(ElfWriter):
 
     def to_bytes(self, **header: int) -> bytes:
         """The file."""
+        sections = self._sections
+        self._sections = [dict(section) for section in sections]
         for section, insns in self._code.items():
             self._sections[self.index(section)]["data"] = encode(insns, little=self.little)
             if self._relos[section]:
                 self.relocations(self.index(section), self._relos[section])
         if self.btf is not None:
+            btf = Builder.from_btf(self.btf.to_btf())
             for section, variables in self._vars.items():
-                self.btf.add(t.Datasec(section, 0, variables))
-            ext = self._btf_ext()
-            self.section(".BTF", self.btf.to_bytes(), flags=0)
+                btf.add(t.Datasec(section, 0, variables))
+            ext = self._btf_ext(btf)
+            self.section(".BTF", btf.to_bytes(), flags=0)
             self.section(".BTF.ext", ext, flags=0)
-        return super().to_bytes(**header)
+        data = super().to_bytes(**header)
+        self._sections = sections
+        return data
 
-    def _btf_ext(self) -> bytes:
-        assert self.btf is not None
+    def _btf_ext(self, btf: Builder) -> bytes:
         parts = []
         for words, sections in ((2, self.func_info), (4, self.line_info), (4, self.core_relos)):
             part = struct.pack(f"{self.order}I", 4 * words) if sections else b""
             for name, records in sections.items():
-                part += struct.pack(f"{self.order}II", self.btf.add_string(name), len(records))
+                part += struct.pack(f"{self.order}II", btf.add_string(name), len(records))
                 part += b"".join(struct.pack(f"{self.order}{words}I", *record) for record in records)
             parts.append(part)
         offsets = [sum(len(part) for part in parts[:number]) for number in range(3)]
