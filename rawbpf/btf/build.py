@@ -44,6 +44,7 @@ class Builder:
     def __init__(self, *, little: bool = True, base: Btf | None = None) -> None:
         self.little = little
         self.base = base
+        self._header_len = HEADER_LEN
         self._start_id = base.end_id if base else 1
         self._str_base = base.end_str if base else 0
         self._strings = bytearray() if base else bytearray(b"\0")
@@ -54,9 +55,10 @@ class Builder:
 
     @classmethod
     def from_btf(cls, btf: Btf) -> Builder:
-        """Start as a copy. Type ids, string offsets and the records of types that stay untouched are kept exactly."""
+        """Start as a copy. What stays untouched is kept exactly: type ids, records, string offsets, the header's size."""
         builder = cls(little=btf.little, base=btf.base)
         builder._origin = btf
+        builder._header_len = btf.header_len
         builder._strings = bytearray(btf.strings)
         builder._records = [btf.record(type_id) for type_id in btf.ids()]
         return builder
@@ -143,7 +145,7 @@ class Builder:
     # -- the blob
 
     def to_bytes(self) -> bytes:
-        """The blob: a header of 24 bytes, types, strings.
+        """The blob: a header of 24 bytes (of a copy: as many as the original has, the others zero), types, strings.
 
         The layout section of Linux 7.1 is not written, so a kind that rawbpf does not know raises `BtfError`.
         """
@@ -158,7 +160,8 @@ class Builder:
         sizes = (0, len(types), len(types), len(self._strings))
         if max(sizes) > _MAX_WORD:
             raise BtfError(f"BTF of {len(types)} bytes of types and {len(self._strings)} of strings is too large")
-        return header.pack(BTF_MAGIC, BTF_VERSION, 0, HEADER_LEN, *sizes) + types + bytes(self._strings)
+        packed = header.pack(BTF_MAGIC, BTF_VERSION, 0, self._header_len, *sizes)
+        return packed.ljust(self._header_len, b"\0") + types + bytes(self._strings)
 
     def to_btf(self, name: str = "") -> Btf:
         """What has been built, as a `Btf`."""

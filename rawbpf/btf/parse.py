@@ -92,6 +92,11 @@ class Btf:
     # -- types by id
 
     @property
+    def header_len(self) -> int:
+        """The bytes of the header: 24, or 32 where the tool that wrote the blob knows of layouts."""
+        return self._header.hdr_len
+
+    @property
     def end_id(self) -> int:
         """One more than the highest type id."""
         return self.start_id + len(self._offsets)

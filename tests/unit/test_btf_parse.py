@@ -100,7 +100,12 @@ def test_a_layout_section_tells_how_to_skip_an_unknown_kind() -> None:
 
 def test_a_copy_drops_the_layout_section() -> None:
     btf = Btf(with_layout(INT_RECORD, b"\0int\0", [(0, 0)] * 20))
-    assert Builder.from_btf(btf).to_bytes() == blob(INT_RECORD, b"\0int\0")
+    assert Builder.from_btf(btf).to_bytes() == blob(INT_RECORD, b"\0int\0", hdr_len=32)
+
+
+def test_a_copy_keeps_the_size_of_the_header() -> None:
+    data = blob(INT_RECORD, b"\0int\0", hdr_len=32)
+    assert Builder.from_btf(Btf(data)).to_bytes() == data
 
 
 def test_vlen_has_24_bits() -> None:
