@@ -14,11 +14,12 @@ Everything here is imported when it is first used, so that ``import rawbpf`` cos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False  # as typing has it, whose import takes as long as the interpreter's start
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection
+    from typing import Any
 
     from rawbpf.btf.parse import Btf
     from rawbpf.errors import KernelError, NotSupportedError, RawbpfError, VerifierError
