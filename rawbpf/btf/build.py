@@ -55,7 +55,7 @@ class Builder:
 
     @classmethod
     def from_btf(cls, btf: Btf) -> Builder:
-        """Start as a copy. What stays untouched is kept exactly: type ids, records, string offsets, the header's size."""
+        """Start as a copy. What stays untouched is kept: type ids, records, string offsets, the header's size."""
         builder = cls(little=btf.little, base=btf.base)
         builder._origin = btf
         builder._header_len = btf.header_len
