@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tools.benchlib import measure
-from tools.lib.oracle import recorder
+from tools.lib.oracle import debian, recorder
 from tools.lib.report import ToolError, note
 
 if TYPE_CHECKING:
@@ -134,22 +134,16 @@ class Loads:
 
 
 def _libbpf_program(work: Path) -> str | None:
-    """The C program that loads with the newest libbpf, which the oracles built already; None without it."""
-    from tools.lib.machine import cache_dir
-
-    libraries = sorted((cache_dir() / "oracle").glob("libbpf-*/libbpf.so"))
-    named = os.environ.get("RAWBPF_LIBBPF")
-    library = Path(named) if named else libraries[-1] if libraries else None
-    if library is None:
-        note("left out is libbpf in C: the tests in tests/oracle have not built it yet, and RAWBPF_LIBBPF names none")
-        return None
-    (work / "libbpf.so.1").unlink(missing_ok=True)
-    (work / "libbpf.so.1").symlink_to(library)
-    program = str(work / "libbpf_load")
-    command = ["cc", "-O2", "-o", program, str(LIBBPF_LOAD), str(work / "libbpf.so.1"), f"-Wl,-rpath,{work}"]
+    """The C program that loads with the newest libbpf that Debian has; None where it cannot be had."""
+    library, program = work / "libbpf.so.1", work / "libbpf_load"
+    if program.exists():
+        return str(program)
+    command = ["cc", "-O2", "-o", str(program), str(LIBBPF_LOAD), str(library), f"-Wl,-rpath,{work}"]
     try:
+        library.symlink_to(debian.libbpf())
         subprocess.run(command, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, subprocess.CalledProcessError, recorder.OracleUnavailable, ToolError) as error:
         note(f"left out is libbpf in C: {getattr(error, 'stderr', '') or error}")
+        library.unlink(missing_ok=True)
         return None
-    return program
+    return str(program)
