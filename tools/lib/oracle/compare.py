@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,15 @@ def compare(ours: Recording, theirs: Recording) -> list[str]:
     A line reads ``what: ours != theirs``. Compared are the outcome, the order of creation, BTF byte by byte, each map's
     attribute and contents, each program's attribute, instructions, function and line records, bound maps, and the
     kernel's digest of the instructions. Where both refuse an object, one of them before it handed over anything, they
-    agree.
+    agree. One that crashed or took too long agrees with nothing.
     """
+    if ours.broke or theirs.broke:
+        return [f"load: {_outcome(ours)} != {_outcome(theirs)}"]
     result = []
     if bool(ours.errno) != bool(theirs.errno):
-        result.append(f"load: errno {ours.errno} ({_last(ours.log)}) != {theirs.errno} ({_last(theirs.log)})")
+        result.append(f"load: {_outcome(ours)} != {_outcome(theirs)}")
+    if ours.programs and theirs.programs:
+        result += _compare_fields("loaded", ours.programs, theirs.programs)
     mine, other = normalise(ours), normalise(theirs)
     if ours.errno and theirs.errno and not (mine.order and other.order):
         return result
@@ -129,9 +134,18 @@ def _update(update: tuple[bytes, tuple[object, ...]] | None) -> str:
     return f"[{key.hex()}] = {value[:400]}"
 
 
-def _last(log: str) -> str:
-    lines = log.strip().splitlines()
-    return lines[-1] if lines else ""
+def _outcome(recording: Recording) -> str:
+    if not recording.errno:
+        return "loads"
+    how = {"open": "does not open", "load": "does not load"}.get(recording.stage, recording.stage)
+    return f"{how} ({_reason(recording)})"
+
+
+def _reason(recording: Recording) -> str:
+    """The errno, and the log's last line that is no hint of rawbpf's."""
+    lines = [line for line in recording.log.strip().splitlines() if not line.startswith("hint: ")]
+    name = errno.errorcode.get(recording.errno, str(recording.errno)) if recording.errno > 0 else ""
+    return ": ".join(filter(None, [name, lines[-1] if lines else ""]))
 
 
 def _insn_rows(insns: list[Insn]) -> list[str]:

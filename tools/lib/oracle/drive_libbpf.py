@@ -10,7 +10,9 @@ import argparse
 import ctypes
 import json
 import os
+import signal
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ def arguments(*, library: bool) -> argparse.Namespace:
     parser.add_argument("--each", action="store_true", help="then load each program alone, one after the other")
     parser.add_argument("--attach", action="append", default=[], help="attach and detach the struct_ops of this object")
     parser.add_argument("--btf", help="BTF file for CO-RE in place of the running kernel's")
+    parser.add_argument("--limit", type=float, default=0, help="seconds after which a load ends this process (SIGALRM)")
     return parser.parse_args()
 
 
@@ -52,7 +55,7 @@ class Outcome(NamedTuple):
     """How a load went.
 
     Attributes:
-        stage: ``open`` if the object was refused when it was read, else ``load``.
+        stage: ``open`` if the object was refused when it was read, ``load``, or ``crash`` for an unexpected exception.
         errno: 0 for success.
         programs: which of them were loaded.
     """
@@ -67,14 +70,23 @@ def drive(options: argparse.Namespace, load: Callable[[str, list[str] | None, bo
 
     ``load`` takes the object, the programs to load (None: the object's own choice), and whether to attach struct_ops.
     """
+
+    def one(path: str, program: str, chosen: list[str] | None) -> Outcome:
+        begin(path, program)
+        signal.setitimer(signal.ITIMER_REAL, options.limit)
+        try:
+            outcome = load(path, chosen, not program and path in options.attach)
+        except Exception:
+            traceback.print_exc()
+            outcome = Outcome("crash", -1, {})
+        print(json.dumps({"object": path, "program": program, **outcome._asdict()}), flush=True)
+        return outcome
+
     own_mounts()
     for path in options.objects:
-        begin(path, "")
-        whole = load(path, options.program, path in options.attach)
-        print(json.dumps({"object": path, "program": "", **whole._asdict()}))
+        whole = one(path, "", options.program)
         for name in whole.programs if options.each else ():
-            begin(path, name)
-            print(json.dumps({"object": path, "program": name, **load(path, [name], False)._asdict()}))
+            one(path, name, [name])
 
 
 def begin(path: str, program: str) -> None:

@@ -11,17 +11,20 @@ Two rules make recordings of different loaders comparable:
   names have not. BTF is the object's if one of those refers to it. All else is a probe, and dropped; and so are
   those of libbpf's probes whose names an object may well have, known by their values (``PROBES``).
 
-Of several attempts to create the same thing (again for the verifier's log, again without BTF) the last counts.
+Of several attempts to create the same thing (again for the verifier's log, again without BTF) the last counts, but not
+one that fails as an earlier one did and is there to get the kernel's reasons.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
 from .attrs import Command
@@ -121,10 +124,11 @@ def normalise(recording: Recording) -> HandedOver:
 @lru_cache
 def defined_names(obj: Path) -> set[str]:
     """The names of an object's symbols and sections as the kernel keeps them."""
-    with obj.open("rb") as file:
+    names: set[str] = set()
+    with obj.open("rb") as file, contextlib.suppress(ELFError):  # of a broken object nobody loads anything
         elf: Any = ELFFile(file)
-        names = {section.name for section in elf.iter_sections()}
         for section in elf.iter_sections():
+            names.add(section.name)
             if section["sh_type"] == "SHT_SYMTAB":
                 names.update(symbol.name for symbol in section.iter_symbols())
     return {name[:NAME_LENGTH] for name in names if name}
@@ -301,6 +305,7 @@ def _without_probes(calls: list[Call], names: set[str]) -> list[Call]:
         return call.name in names or (call.command == Command.MAP_CREATE and "." in call.name)
 
     creating = (Command.MAP_CREATE, Command.PROG_LOAD)
+    calls = [call for call in calls if call.ok or not call.asks_why]
     kept = [call for call in calls if call.command not in creating or is_object(call)]
     used = {
         call.fds[call.number(name)].id

@@ -6,13 +6,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from .libbpf import Driver, Recording
+from .libbpf import LIMIT, Driver, Recording
 from .recorder import run
 
 
-def driver() -> Driver:
+def driver(*, limit: float = LIMIT) -> Driver:
     """rawbpf's driver."""
-    return Driver((sys.executable, str(Path(__file__).with_name("drive_rawbpf.py"))))
+    return Driver((sys.executable, str(Path(__file__).with_name("drive_rawbpf.py"))), limit)
 
 
 def record_command(obj: Path, *options: str) -> Recording:

@@ -63,6 +63,7 @@ class Call:
         result, errno: what the kernel answered.
         made: the object that the call created.
         nanoseconds: time spent in the kernel.
+        asks_why: whether it passes the attributes that all commands have in common: a buffer for the kernel's reasons.
     """
 
     command: Command | int
@@ -75,6 +76,7 @@ class Call:
     made: Handle | None
     nanoseconds: int
     pid: int
+    asks_why: bool = False
 
     @property
     def ok(self) -> bool:
@@ -98,6 +100,7 @@ class Run:
 
     calls: list[Call]
     marked: dict[tuple[str, ...], list[Call]]
+    last: tuple[str, ...]  # of the marks; empty without any
     returncode: int
     stdout: str
     stderr: str
@@ -140,7 +143,7 @@ def shim() -> Path:
     return library
 
 
-def run(command: list[str], *, env: dict[str, str] | None = None, timeout: float = 300) -> Run:
+def run(command: list[str], *, env: dict[str, str] | None = None) -> Run:
     """Runs a command under the recorder. It may fail: look at ``returncode``."""
     with tempfile.TemporaryDirectory(prefix="rawbpf-record-") as directory:
         record = Path(directory) / "calls.jsonl"
@@ -154,18 +157,19 @@ def run(command: list[str], *, env: dict[str, str] | None = None, timeout: float
                 capture_output=True,
                 text=True,
                 errors="backslashreplace",
-                timeout=timeout,
             )
         lines = record.read_text().splitlines() if record.exists() else []
     calls: list[Call] = []
-    marked: dict[tuple[str, ...], list[Call]] = {(): calls}
+    last: tuple[str, ...] = ()
+    marked = {last: calls}
     for line in lines:
         if line.startswith('{"mark"'):
-            calls = marked[tuple(json.loads(line)["mark"])] = []
+            last = tuple(json.loads(line)["mark"])
+            calls = marked[last] = []
         else:
             calls.append(parse(line))
     every = [call for some in marked.values() for call in some]
-    return Run(every, marked, done.returncode, done.stdout, done.stderr)
+    return Run(every, marked, last, done.returncode, done.stdout, done.stderr)
 
 
 @contextlib.contextmanager
@@ -204,6 +208,7 @@ def parse(line: str) -> Call:
         made=_handle(raw["made"]) if "made" in raw else None,
         nanoseconds=raw["nanoseconds"],
         pid=raw["pid"],
+        asks_why=bool(raw["flags"]),
     )
 
 
