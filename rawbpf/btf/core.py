@@ -14,13 +14,12 @@ from rawbpf.btf import types as t
 from rawbpf.btf.access import (
     ENUM_KINDS,
     FIELD_KINDS,
-    TYPE_KINDS,
     Access,
     describe_type,
     match_access,
     read_access,
 )
-from rawbpf.btf.ext import CORE_KIND_NAMES
+from rawbpf.btf.ext import core_kind_name
 from rawbpf.btf.match import essential_name, same_kind
 from rawbpf.errors import CoreRelocationError, RawbpfError
 from rawbpf.uapi import CoreReloKind as Kind
@@ -65,7 +64,7 @@ class CoreFix(NamedTuple):
     @property
     def kind_name(self) -> str:
         """The kind in words, such as ``byte_off``."""
-        return CORE_KIND_NAMES[Kind(self.kind)]
+        return core_kind_name(self.kind)
 
 
 class _Value(NamedTuple):
@@ -132,10 +131,10 @@ class CoreResolver:
             return _make_fix(relo.kind, local, found, log)
         except CoreRelocationError as error:
             if not error.kind:
-                error.kind = _kind_name(relo.kind)
+                error.kind = core_kind_name(relo.kind)
             raise
         except RawbpfError as error:
-            raise CoreRelocationError(error.message, kind=_kind_name(relo.kind), access=access) from error
+            raise CoreRelocationError(error.message, kind=core_kind_name(relo.kind), access=access) from error
 
     def _match(self, relo: CoreRelo, local: Access) -> tuple[Access | None, tuple[str, ...]]:
         candidates = self.candidates(relo.type_id)
@@ -179,10 +178,6 @@ class CoreResolver:
             for found in sorted(ids):
                 if same_kind(btf.kind(found), kind):
                     yield Candidate(btf, found)
-
-
-def _kind_name(kind: int) -> str:
-    return CORE_KIND_NAMES[Kind(kind)] if kind in FIELD_KINDS | TYPE_KINDS | ENUM_KINDS else str(kind)
 
 
 def _label(candidate: Candidate) -> str:

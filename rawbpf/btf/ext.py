@@ -150,7 +150,7 @@ class BtfExt:
         return bool(self._func)
 
 
-CORE_KIND_NAMES = {
+CORE_KIND_NAMES: dict[int, str] = {
     CoreReloKind.FIELD_BYTE_OFFSET: "byte_off",
     CoreReloKind.FIELD_BYTE_SIZE: "byte_sz",
     CoreReloKind.FIELD_EXISTS: "field_exists",
@@ -166,3 +166,8 @@ CORE_KIND_NAMES = {
     CoreReloKind.TYPE_MATCHES: "type_matches",
 }
 """What the kinds are called in messages, as libbpf and the kernel's log do."""
+
+
+def core_kind_name(kind: int) -> str:
+    """A kind in words, such as ``byte_off``; the number of one that is not known."""
+    return CORE_KIND_NAMES.get(kind, str(kind))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rawbpf.cli.output import print_json
-from rawbpf.errors import BtfError, SpecError
+from rawbpf.errors import BtfError, SpecError, where
 
 if TYPE_CHECKING:
     import argparse
@@ -37,8 +37,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the types."""
     form = args.format or "c"
     args.json = form == "json"
-    btf = _open(args)
-    roots = _roots(btf, args.type) if args.type else None
+    with where(path=args.file):
+        btf = _open(args)
+        _show(btf, _roots(btf, args.type) if args.type else None, form)
+    return 0
+
+
+def _show(btf: Btf, roots: list[int] | None, form: str) -> None:
     if form == "c":
         from rawbpf.btf.c import emit_c
 
@@ -53,7 +58,6 @@ def run(args: argparse.Namespace) -> int:
         from rawbpf.btf.dump import to_json
 
         print_json(to_json(btf, roots) | {"errors": []})
-    return 0
 
 
 def _open(args: argparse.Namespace) -> Btf:

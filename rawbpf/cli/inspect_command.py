@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.cli.output import add_json, print_json, print_table
+from rawbpf.errors import where
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +31,12 @@ def run(args: argparse.Namespace) -> int:
     from rawbpf.objfile.reader import open_object
 
     spec = open_object(args.object)
+    with where(path=spec.path):
+        _show(spec, args)
+    return 0
+
+
+def _show(spec: ObjectSpec, args: argparse.Namespace) -> None:
     functions = _wanted(spec, args.disasm)
     data = _summary(spec)
     if args.relocs:
@@ -38,13 +45,12 @@ def run(args: argparse.Namespace) -> int:
         if functions:
             data["disassembly"] = {f.name: list(_disassembly(spec, f)) for f in functions}
         print_json(data | {"errors": []})
-        return 0
+        return
     _print(data)
     for function in functions:
         print(f"\n{function.name} ({function.section}, {len(function.insns)} insns):")
         for line in _disassembly(spec, function):
             print(line)
-    return 0
 
 
 def _wanted(spec: ObjectSpec, names: list[str] | None) -> list[FunctionSpec]:
@@ -141,8 +147,7 @@ def _plain(value: Any) -> Any:
 
 def _relocations(spec: ObjectSpec) -> Iterator[dict[str, Any]]:
     from rawbpf.btf.access import read_access
-    from rawbpf.btf.ext import CORE_KIND_NAMES
-    from rawbpf.uapi import CoreReloKind
+    from rawbpf.btf.ext import core_kind_name
 
     for index, relos in spec.elf.relocations.items():
         section = spec.elf.section_name(index)
@@ -156,9 +161,9 @@ def _relocations(spec: ObjectSpec) -> Iterator[dict[str, Any]]:
         assert ext is not None
         assert spec.btf is not None
         for core in ext.core_relos(section):
-            kind = CORE_KIND_NAMES[CoreReloKind(core.kind)]
+            kind = f"CO-RE {core_kind_name(core.kind)}"
             against = str(read_access(spec.btf, core))
-            yield {"section": section, "offset": core.insn_off, "kind": f"CO-RE {kind}", "against": against}
+            yield {"section": section, "offset": core.insn_off, "kind": kind, "against": against}
 
 
 def _disassembly(spec: ObjectSpec, function: FunctionSpec) -> Iterator[str]:

@@ -11,7 +11,6 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.btf import types as t
-from rawbpf.btf.ext import CORE_KIND_NAMES
 from rawbpf.errors import ElfError, RelocationError, SpecError, where
 from rawbpf.objfile import insn as i
 from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
@@ -350,7 +349,7 @@ def apply_fix(insns: list[Insn], slot: int, fix: CoreFix) -> None:
         RelocationError: the instruction holds another value than the object's types say, or cannot hold one.
     """
     insn = insns[slot]
-    name = CORE_KIND_NAMES.get(fix.kind, str(fix.kind))  # type: ignore[call-overload]
+    name = fix.kind_name
     where_to = f" ({fix.target})" if fix.target else ""
     memory = insn.is_memory_access
     if fix.poison or (memory and not fix.resizable):
