@@ -302,8 +302,11 @@ def section_map_name(object_name: str, section: str) -> str:
 
 
 def attach_type_name(prog_type: int, attach_type: int) -> str:
-    """The attach type in the kernel's words; empty where the program type has none (there 0 means nothing)."""
-    if attach_type == 0 and prog_type not in (ProgType.CGROUP_SKB,):
+    """The attach type in the kernel's words; empty where the program type has none.
+
+    There 0 means nothing, and of a struct_ops program any number is that of a member of the struct.
+    """
+    if prog_type == ProgType.STRUCT_OPS or (attach_type == 0 and prog_type != ProgType.CGROUP_SKB):
         return ""
     try:
         return AttachType(attach_type).name

@@ -75,6 +75,7 @@ def test_names_of_the_scheduler() -> None:
     [
         (ProgType.XDP, AttachType.XDP, "XDP"),
         (ProgType.KPROBE, 0, ""),
+        (ProgType.STRUCT_OPS, 1, ""),
         (ProgType.CGROUP_SKB, 0, "CGROUP_INET_INGRESS"),
         (ProgType.XDP, 9999, "9999"),
     ],
