@@ -61,7 +61,6 @@ class Target:
         cpus: the number of possible CPUs, which sizes perf event arrays.
         page_size: in bytes, which sizes ring buffers and arenas.
         features: what it can do.
-        default: whether this is the machine's own kernel and nobody chose another BTF for CO-RE.
     """
 
     def __init__(
