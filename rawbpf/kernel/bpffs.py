@@ -97,7 +97,7 @@ def _missing(path: str) -> list[str]:
             f"{path} is not on a bpffs, where alone things can be pinned",
             errno=errno.EPERM,
             command="BPF_OBJ_PIN",
-            hint=f"pin below {DEFAULT}, or mount one: mount -t bpf bpf {path}",
+            hint=f"pin below {DEFAULT}, or in a bpffs of your own: mount -t bpf bpf DIR",
         )
     return missing
 

@@ -82,7 +82,7 @@ def _reason(fields: dict[str, Any]) -> str:
 
 
 def _flags(flags: int) -> str:
-    return repr(MapFlag(flags)).removeprefix("<MapFlag").rstrip(">").strip(".: ") if flags else "none"
+    return "|".join(flag.name.lower() for flag in MapFlag if flag.name and flags & flag) or f"{flags:#x}"
 
 
 # -- pinned maps
