@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rawbpf.btf.build import Builder
-from rawbpf.btf.ext import BtfExt, CoreRelo, FuncInfo, LineInfo
+from rawbpf.btf.ext import BtfExt, CoreRelo, FuncInfo, LineInfo, core_kind_name
 from rawbpf.errors import BtfError, SourceLine
+from rawbpf.uapi import CoreReloKind
 
 if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf
@@ -145,3 +146,8 @@ def test_strings_of_records_are_checked_when_they_are_read() -> None:
     ext = Writer().part(2, 16, [("xdp", [(0, 5, 1000, 2)])]).ext()
     with pytest.raises(BtfError, match="string offset 1000"):
         ext.core_relos("xdp")
+
+
+def test_kinds_of_core_relocations_in_words() -> None:
+    assert core_kind_name(CoreReloKind.TYPE_MATCHES) == "type_matches"
+    assert core_kind_name(99) == "99"
