@@ -93,23 +93,24 @@ class Plan(NamedTuple):
     def from_json(cls, data: dict[str, Any] | str | bytes) -> Plan:
         """The reverse of `to_json`, from the data or its text. Raises `ParseError` for what is no plan."""
         try:
+            fields: Any = data
             if not isinstance(data, dict):
                 import json
 
-                data = json.loads(data)
-            assert isinstance(data, dict)
-            if data["format"] != FORMAT:
-                raise ParseError(f"a plan of format {data['format']} is not known (only {FORMAT})")
-            return cls(
-                data["name"],
-                data["path"],
-                data["target"],
-                tuple(s.step_from_json(step) for step in data["steps"]),
-                tuple(PlannedVariable(**variable) for variable in data["variables"]),
-                {handle: tuple(map(_note_from_json, notes)) for handle, notes in data["notes"].items()},
-                data["little_endian"],
+                fields = json.loads(data)
+            if fields["format"] != FORMAT:
+                raise ParseError(f"a plan of format {fields['format']} is not known (only {FORMAT})")
+            plan = cls(
+                fields["name"],
+                fields["path"],
+                fields["target"],
+                tuple(s.step_from_json(step) for step in fields["steps"]),
+                tuple(s.checked(PlannedVariable(**variable)) for variable in fields["variables"]),
+                {handle: tuple(map(_note_from_json, notes)) for handle, notes in fields["notes"].items()},
+                fields["little_endian"],
             )
-        except (KeyError, TypeError, ValueError, AssertionError, AttributeError) as error:
+            return s.checked(plan)
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ParseError(f"no plan: {error!r}") from error
 
 
@@ -122,4 +123,4 @@ def _note_to_json(note: Note) -> dict[str, Any]:
 
 def _note_from_json(data: dict[str, Any]) -> Note:
     source = data.get("source")
-    return Note(data["insn"], data["text"], SourceLine(**source) if source else None)
+    return s.checked(Note(data["insn"], data["text"], s.checked(SourceLine(**source)) if source else None))

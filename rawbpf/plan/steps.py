@@ -8,7 +8,12 @@ it in ``handle``; a step that uses something names the handle, and `Slot` says w
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _Record = TypeVar("_Record", bound=tuple[Any, ...])
 
 
 class Slot(NamedTuple):
@@ -242,15 +247,28 @@ def step_to_json(step: Step) -> dict[str, Any]:
 
 
 def step_from_json(data: dict[str, Any]) -> Step:
-    """The reverse of `step_to_json`. Raises `KeyError`, `TypeError` or `ValueError` for what is no step."""
+    """The reverse of `step_to_json`. Raises KeyError, TypeError, ValueError or AttributeError for what is no step."""
     fields = dict(data)
     cls = STEPS[fields.pop("step")]
     for name, value in fields.items():
         if name in _BYTES:
             fields[name] = bytes.fromhex(value)
         elif name == "slots":
-            fields[name] = tuple(Slot(**slot) for slot in value)
+            fields[name] = tuple(checked(Slot(**slot)) for slot in value)
         elif isinstance(value, list):
             fields[name] = tuple(value)
-    step: Step = cls(**fields)
+    step: Step = checked(cls(**fields))
     return step
+
+
+_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes}
+
+
+def checked(record: _Record) -> _Record:
+    """The record, if its fields are of the types that they are declared with. Raises `TypeError`."""
+    for (name, annotation), value in zip(type(record).__annotations__.items(), record, strict=True):
+        declared: Any = getattr(annotation, "__forward_arg__", annotation)  # what a NamedTuple makes of a string
+        items, kind = (value, str) if declared == "tuple[str, ...]" else ((value,), _TYPES.get(declared, object))
+        if not all(isinstance(item, kind) for item in items):
+            raise TypeError(f"{name} of {type(record).__name__} is {value!r}, which is no {declared}")
+    return record
