@@ -111,14 +111,18 @@ class RawbpfError(Exception):
             out["source"] = self.source._asdict()
         return out
 
+    def _state(self) -> dict[str, Any]:
+        return self.__dict__.copy()
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.message, self.__dict__.copy()))
+        return (_rebuild, (type(self), self.args, self._state()))
 
 
-def _rebuild(cls: type[RawbpfError], message: str, state: dict[str, Any]) -> RawbpfError:
-    error = cls.__new__(cls, message)
-    Exception.__init__(error, message)
-    error.__dict__.update(state)
+def _rebuild(cls: type[RawbpfError], args: tuple[Any, ...], state: dict[str, Any]) -> RawbpfError:
+    error = cls.__new__(cls)
+    error.args = args
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -267,17 +271,9 @@ class KernelError(RawbpfError, OSError):
             out["command"] = self.command
         return out
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def _state(self) -> dict[str, Any]:
         # OSError keeps errno outside of __dict__: without this it is lost on pickling
-        state = self.__dict__ | {"errno": self.errno, "strerror": self.strerror}
-        return (_rebuild_kernel, (type(self), self.message, state))
-
-
-def _rebuild_kernel(cls: type[KernelError], message: str, state: dict[str, Any]) -> KernelError:
-    error = cls.__new__(cls, message)
-    for name, value in state.items():
-        setattr(error, name, value)
-    return error
+        return super()._state() | {"errno": self.errno, "strerror": self.strerror}
 
 
 class PermissionDeniedError(KernelError):
