@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from rawbpf.errors import KernelError, SpecError
+from rawbpf.errors import KernelError, PermissionDeniedError, SpecError
 from rawbpf.kernel import bpffs, syscall
 from rawbpf.kernel.links import Link
 from rawbpf.kernel.maps import Map
 from rawbpf.uapi import MapType
 
 ROOT = f"{bpffs.DEFAULT}/rawbpf"
+_FOLDERS = frozenset({"maps", "programs", "links"})
 
 
 class Loaded(NamedTuple):
@@ -45,7 +46,8 @@ def loaded_objects(root: str = ROOT) -> list[Loaded]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except PermissionError as failure:
-        raise SpecError(f"{root} may not be read", hint="run as root") from failure
+        number = failure.errno or 0
+        raise PermissionDeniedError(f"{root} may not be read", errno=number, hint="run as root") from failure
     return [loaded(f"{root}/{name}") for name in names if os.path.isdir(f"{root}/{name}")]
 
 
@@ -56,10 +58,15 @@ def unload(path: str) -> list[str]:
         The paths of the pins that were removed.
 
     Raises:
-        SpecError: nothing is loaded there.
+        SpecError: nothing is loaded there, or there is more than one object's pins.
         KernelError: something could not be removed.
     """
     found = loaded(path)
+    if strange := sorted(set(os.listdir(path)) - _FOLDERS):
+        raise SpecError(
+            f"{path} is not where one object was pinned: there is {strange[0]!r} in it",
+            hint="name an object, or its directory, as `rawbpf list` shows them",
+        )
     for pin in found.of_kind("link"):
         # the descriptor is the last reference: its close(2) detaches before it returns, which unlink(2) does not
         with Link.open(pin.path):

@@ -13,7 +13,7 @@ import pytest
 from fake_kernel import FailAt
 
 import rawbpf
-from rawbpf.errors import KernelError, NotSupportedError
+from rawbpf.errors import KernelError, NotSupportedError, SpecError
 from rawbpf.kernel import bpffs, executor, features, gate, host, info, loaded, syscall
 from rawbpf.kernel import cgroup as cgroups
 from rawbpf.kernel.cgroup import CgroupAttachment, attach_cgroup
@@ -139,6 +139,18 @@ def test_a_whole_plan_attaches_and_pins(bpffs_dir: Path) -> None:
     assert registered(LINKED)
     loaded.unload(str(bpffs_dir / "all"))
     assert not registered(PLAIN)
+    assert not registered(LINKED)
+
+
+def test_what_others_have_pinned_is_not_unloaded(bpffs_dir: Path) -> None:
+    mine = str(bpffs_dir / "mine")
+    executor.execute(rawbpf.make_plan(rawbpf.open(OBJECT), pin_dir=mine)).close()
+    pins = list(bpffs.pins(bpffs_dir))
+    with pytest.raises(SpecError, match="there is 'mine' in it"):
+        loaded.unload(str(bpffs_dir))
+    assert list(bpffs.pins(bpffs_dir)) == pins
+    assert registered(LINKED)
+    loaded.unload(mine)
     assert not registered(LINKED)
 
 
