@@ -31,8 +31,9 @@ def read_externs(spec: ObjectSpec) -> None:
     for symbol in symbols:
         with where(symbol=symbol.name):
             if symbol.name not in placed or spec.btf is None:
+                what = "BTF does not say" if spec.btf else "the object has no BTF that would say"
                 raise SpecError(
-                    f"{symbol.name!r} is defined nowhere, and BTF does not say what it is",
+                    f"{symbol.name!r} is defined nowhere, and {what} what it is",
                     hint="declare it `extern … __ksym` or `__kconfig` and compile with -g, or define it",
                 )
             section, var_id = placed[symbol.name]

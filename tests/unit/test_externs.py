@@ -83,7 +83,7 @@ def test_undefined_symbol_without_btf() -> None:
     out = ObjectWriter()
     out.btf = None
     out.symbol("nowhere")
-    with pytest.raises(SpecError, match="'nowhere' is defined nowhere"):
+    with pytest.raises(SpecError, match="'nowhere' is defined nowhere, and the object has no BTF"):
         out.to_spec()
 
 
