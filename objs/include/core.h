@@ -45,18 +45,33 @@ enum {
 #define core_field_lshift(field) __builtin_preserve_field_info(field, CORE_FIELD_LSHIFT_U64)
 #define core_field_rshift(field) __builtin_preserve_field_info(field, CORE_FIELD_RSHIFT_U64)
 
-/* Questions about a type; the null pointer only names it. */
-#define core_type_id_local(type) __builtin_btf_type_id(*(typeof(type) *)0, CORE_TYPE_ID_LOCAL)
-#define core_type_id_target(type) __builtin_btf_type_id(*(typeof(type) *)0, CORE_TYPE_ID_TARGET)
-#define core_type_exists(type) __builtin_preserve_type_info(*(typeof(type) *)0, CORE_TYPE_EXISTS)
-#define core_type_size(type) __builtin_preserve_type_info(*(typeof(type) *)0, CORE_TYPE_SIZE)
-#define core_type_matches(type) __builtin_preserve_type_info(*(typeof(type) *)0, CORE_TYPE_MATCHES)
+/* How the builtins below are told a type and an enumerator: clang takes casts, gcc an object, which nobody defines. */
+#ifdef __clang__
+#define CORE_TYPE(type) (*(typeof(type) *)0)
+#define CORE_ENUMERATOR(type, enumerator) (*(typeof(type) *)enumerator)
+#else
+#define CORE_NAMED(type, number)                             \
+	({                                                   \
+		extern typeof(type) *core_object_##number;   \
+		core_object_##number;                        \
+	})
+#define CORE_NUMBERED(type, number) CORE_NAMED(type, number)
+#define CORE_TYPE(type) (*CORE_NUMBERED(type, __COUNTER__))
+#define CORE_ENUMERATOR(type, enumerator) CORE_NUMBERED(type, __COUNTER__), enumerator
+#endif
+
+/* Questions about a type. */
+#define core_type_id_local(type) __builtin_btf_type_id(CORE_TYPE(type), CORE_TYPE_ID_LOCAL)
+#define core_type_id_target(type) __builtin_btf_type_id(CORE_TYPE(type), CORE_TYPE_ID_TARGET)
+#define core_type_exists(type) __builtin_preserve_type_info(CORE_TYPE(type), CORE_TYPE_EXISTS)
+#define core_type_size(type) __builtin_preserve_type_info(CORE_TYPE(type), CORE_TYPE_SIZE)
+#define core_type_matches(type) __builtin_preserve_type_info(CORE_TYPE(type), CORE_TYPE_MATCHES)
 
 /* Questions about an enumerator. */
 #define core_enum_value_exists(type, enumerator) \
-	__builtin_preserve_enum_value(*(typeof(type) *)enumerator, CORE_ENUMVAL_EXISTS)
+	__builtin_preserve_enum_value(CORE_ENUMERATOR(type, enumerator), CORE_ENUMVAL_EXISTS)
 #define core_enum_value(type, enumerator) \
-	__builtin_preserve_enum_value(*(typeof(type) *)enumerator, CORE_ENUMVAL_VALUE)
+	__builtin_preserve_enum_value(CORE_ENUMERATOR(type, enumerator), CORE_ENUMVAL_VALUE)
 
 /*
  * A bit-field of a kernel struct. Where it lies and how wide it is are only known when the program is loaded, so
