@@ -31,10 +31,15 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cgroup", metavar="DIR", help="attach the programs that are for cgroups to this one")
     parser.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="set a global variable before loading"
+        "--set", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="set global variables first"
     )
     parser.add_argument(
-        "--kconfig", metavar="CONFIG_X=V", action="append", default=[], help="a setting that wins over the kernel's"
+        "--kconfig",
+        metavar="CONFIG_X=V",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="settings that win over the kernel's",
     )
 
 
