@@ -5,15 +5,35 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from fake_kernel import FakeKernel
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--bless", action="store_true", help="write the files of tests/golden instead of comparing")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """``golden(name, text)`` compares a text with tests/golden/NAME; ``pytest --bless`` writes that file."""
+    bless = request.config.getoption("--bless")
+
+    def compare(name: str, text: str) -> None:
+        path = Path(__file__).parent / "golden" / name
+        if bless:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert path.exists(), f"no {path}: pytest --bless writes it"
+        assert text == path.read_text(), f"{path} differs; if that is right: pytest --bless"
+
+    return compare
 
 
 def _require(condition: object, reason: str) -> None:

@@ -64,3 +64,10 @@ def test_a_kept_plan_needs_no_object_and_no_types() -> None:
 def test_unloading_needs_neither_plan_nor_object() -> None:
     modules = imported("import rawbpf.kernel.loaded")
     assert families(modules, "elftools", "rawbpf.objfile", "rawbpf.btf", "rawbpf.plan", "dataclasses") == set()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--explain"]], ids=["table", "json", "explain"])
+def test_a_plan_for_a_file_needs_no_kernel(options: list[str]) -> None:
+    objs = ROOT / "tests/objs"
+    modules = imported(run("plan", objs / "core.el.o", "--btf", objs / "core_target.el.o", *options))
+    assert families(modules, "ctypes", "mmap", "fcntl", "socket", "rawbpf.kernel", "pyroute2", "difflib") == set()
