@@ -4,7 +4,7 @@
  * the socket that the application holds, where a lookup by its file descriptor finds them.
  *
  * Kernel: Linux 5.19 or newer with CONFIG_MPTCP and CONFIG_CGROUP_BPF.
- * Load:   rawbpf load objs/mptcp_sock.o, then attach on_sock_op to a cgroup.
+ * Load:   rawbpf load objs/mptcp_sock.o --cgroup /sys/fs/cgroup/NAME
  */
 #include "mptcp.h"
 #include "program.h"

@@ -3,7 +3,7 @@
  * TCP congestion control in the manner of Reno, to see and to turn the knobs of: double the window each round trip
  * up to the threshold, then add a little each round trip, and cut it to a share when a packet is lost.
  *
- * Kernel: Linux 5.13 or newer with CONFIG_BPF_JIT and BTF.
+ * Kernel: Linux 6.4 or newer, which has links of struct_ops, with CONFIG_BPF_JIT and BTF.
  * Load:   rawbpf load objs/tcp_cc_demo.o, then setsockopt(TCP_CONGESTION, "bpf_demo") on a socket.
  */
 #include "kfuncs.h"
