@@ -53,4 +53,4 @@ def test_every_name_is_there() -> None:
 
 def test_no_other_name_is() -> None:
     with pytest.raises(AttributeError, match="module 'rawbpf' has no attribute 'no_such_name'"):
-        _ = rawbpf.no_such_name  # type: ignore[attr-defined]
+        _ = rawbpf.no_such_name
