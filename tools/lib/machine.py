@@ -61,8 +61,9 @@ def ensure_debian(packages: Iterable[str]) -> None:
             f"these Debian packages are needed, and this machine has no apt-get: {names}",
             hint="run this on Debian or a derivative of it, a container will do",
         )
+    as_root = _as_root(names)
     note(f"installing Debian packages: {names}")
-    apt = [*_as_root(names), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
+    apt = [*as_root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]
     install = [*apt, "install", "--yes", "--no-install-recommends", *missing]
     if _run(install).returncode != 0:  # the package lists may be old, or absent
         _run([*apt, "update"])
