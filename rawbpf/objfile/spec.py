@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DATA_KINDS = ("data", "rodata", "bss", "kconfig")
 """The kinds of `MapSpec` that hold variables."""
 
-MAX_DATA_SIZE = 256 << 20
+MAX_DATA_SIZE = 64 << 20
 """How many bytes of variables an object may have: they are all kept in memory, even those of .bss."""
 
 

@@ -204,7 +204,7 @@ BROKEN = [
     ("version", SpecError, "8 bytes instead of 4"),
     ("version without bytes", SpecError, "0 bytes instead of 4"),
     ("old maps", SpecError, "old form"),
-    ("variables too large", SpecError, "are more than the 268435456 that are kept"),
+    ("variables too large", SpecError, "are more than the 67108864 that are kept"),
     ("section without end", SpecError, "are more than"),
     ("variable ends behind", BtfError, r"variable 'v' \(4\+8\) ends behind \.bss"),
     ("no variable in a section of data", BtfError, "which is no variable"),
