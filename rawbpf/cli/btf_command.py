@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dump.add_argument(
         "--type", metavar="NAME", nargs="+", action="extend", help="only these types and what they are made of"
     )
+    dump.usage = f"{dump.prog} [FILE] [options]"
     parser.epilog = dump.epilog = "example:\n  rawbpf btf dump --type mptcp_sched_ops tcp_congestion_ops"
 
 

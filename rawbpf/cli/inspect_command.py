@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--relocs", action="store_true", help="list relocations, those of CO-RE too")
     add_json(parser)
+    parser.usage = f"{parser.prog} OBJ [options]"
     parser.epilog = "example:\n  rawbpf inspect objs/mptcp_bpf_rr.o --disasm rr_get_send"
 
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from rawbpf.cli.output import add_json, print_json, print_table
+from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
     import argparse
@@ -23,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     from rawbpf.kernel.loaded import ROOT, loaded_objects
 
     root = args.dir or ROOT
+    if args.dir and not os.path.isdir(args.dir):
+        raise SpecError(f"{args.dir} is no directory", hint=f"the default is {ROOT}")
     objects = loaded_objects(root)
     if args.json:
         found = [{"name": o.name, "path": o.path, "pins": [pin._asdict() for pin in o.pins]} for o in objects]
@@ -30,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if not objects:
         print(f"nothing is loaded below {root}")
+    else:
+        print(f"loaded below {root}:")
     for obj in objects:
         rows = [(pin.kind, pin.path.rsplit("/", 1)[1], pin.id) for pin in obj.pins]
         print_table(f"{obj.name} ({obj.path})", ("kind", "name", "id"), rows)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
-    import argparse
-
     from rawbpf.objfile.spec import ObjectSpec
     from rawbpf.plan.plan import Plan
     from rawbpf.plan.steps import CreateMap, LoadProgram
@@ -26,21 +25,45 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     pins = parser.add_mutually_exclusive_group()
     pins.add_argument("--no-pin", action="store_true", help="pin nothing: all is gone when the command ends")
     pins.add_argument("--pin", metavar="DIR", help=f"pin below DIR of a bpffs (default: {PIN_ROOT}/OBJNAME)")
+    parser.usage = f"{parser.prog} OBJ [options]"  # OBJ first: options with several values would take it
     parser.add_argument(
-        "--only", metavar="PROG", nargs="+", action="extend", help="load just the named programs (and all maps)"
+        "--only",
+        metavar="PROG",
+        nargs="+",
+        action="extend",
+        help="load just the named programs, and all maps; a struct_ops of which a program is left out is not created",
     )
     parser.add_argument("--cgroup", metavar="DIR", help="attach the programs that are for cgroups to this one")
     parser.add_argument(
-        "--set", metavar="NAME=VALUE", nargs="+", action="extend", default=[], help="set global variables first"
+        "--set",
+        metavar="NAME=VALUE",
+        type=_setting,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="set global variables first",
     )
     parser.add_argument(
         "--kconfig",
         metavar="CONFIG_X=V",
+        type=_kconfig,
         nargs="+",
         action="extend",
         default=[],
         help="settings that win over the kernel's",
     )
+
+
+def _setting(text: str) -> str:
+    if not text.partition("=")[0] or "=" not in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
+    return text
+
+
+def _kconfig(text: str) -> str:
+    if not text.startswith("CONFIG_") or not text.partition("=")[2]:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form CONFIG_NAME=VALUE")
+    return text
 
 
 def open_spec(args: argparse.Namespace) -> ObjectSpec:
@@ -58,9 +81,7 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
         for warning in spec.warnings:
             print(f"rawbpf: {spec.path}: warning: {warning}", file=sys.stderr)
     for setting in args.set:
-        name, separator, text = setting.partition("=")
-        if not separator:
-            raise SpecError(f"--set {setting!r} is not of the form NAME=VALUE")
+        name, _equals, text = setting.partition("=")
         if name not in spec.variables:
             raise spec.no_such("variable", name, list(spec.variables))
         spec.variables[name].set_text(text)
@@ -71,7 +92,10 @@ def pin_dir(args: argparse.Namespace, spec: ObjectSpec) -> str:
     """Where to pin, or empty for nowhere."""
     if args.no_pin:
         return ""
-    return os.path.abspath(args.pin) if args.pin else f"{PIN_ROOT}/{spec.name}"
+    directory = os.path.abspath(args.pin) if args.pin else f"{PIN_ROOT}/{spec.name}"
+    if directory == PIN_ROOT:
+        raise SpecError(f"{PIN_ROOT} holds the directories of all objects", hint=f"--pin {PIN_ROOT}/NAME")
+    return directory
 
 
 def plan_to_json(spec: ObjectSpec, plan: Plan) -> dict[str, Any]:

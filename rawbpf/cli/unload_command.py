@@ -22,14 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Detach and remove the object."""
     from rawbpf.kernel.loaded import ROOT, unload
+    from rawbpf.kernel.usage import still_chosen
 
     if "/" in args.what and not args.what.endswith(".o"):
         path = os.path.abspath(args.what)
     else:
         path = f"{ROOT}/{os.path.basename(args.what).split('.')[0]}"
     removed = unload(path)
+    chosen = still_chosen()
     if args.json:
-        print_json({"path": path, "removed": removed, "errors": []})
-    else:
-        print(f"{os.path.basename(path)} is unloaded: {len(removed)} pins below {path} removed")
+        in_use = [{"sysctl": name, "value": value} for name, value, _there in chosen]
+        print_json({"path": path, "removed": removed, "still_chosen": in_use, "errors": []})
+        return 0
+    print(f"{os.path.basename(path)} is unloaded: {len(removed)} pins below {path} removed")
+    for name, value, there in chosen:
+        print(f"{name} still says {value}: new connections keep it in use until you choose another one.")
+        print(f"There are: {', '.join(there)}. Choose with: sysctl -w {name}={there[0]}")
     return 0

@@ -329,6 +329,9 @@ class _Execution:
                 from rawbpf.kernel.cgroup import attach_cgroup
 
                 made = attach_cgroup(source, step.target_path, attach_type=step.attach_type, flags=step.flags)
+            elif isinstance(source, Map):
+                ops = (o for o in self.plan.steps if isinstance(o, s.SetStructOps))
+                made = self.struct_ops(next(o for o in ops if o.map == step.source)).create_link()
             else:
                 made = Link(syscall.link_create(source.fileno(), 0, step.attach_type, flags=step.flags), name)
             self.links[name] = made

@@ -48,7 +48,8 @@ def loaded_objects(root: str = ROOT) -> list[Loaded]:
     except PermissionError as failure:
         number = failure.errno or 0
         raise PermissionDeniedError(f"{root} may not be read", errno=number, hint="run as root") from failure
-    return [loaded(f"{root}/{name}") for name in names if os.path.isdir(f"{root}/{name}")]
+    paths = [f"{root}/{name}" for name in names]
+    return [loaded(path) for path in paths if os.path.isdir(path) and bpffs.is_bpffs(path)]
 
 
 def unload(path: str) -> list[str]:

@@ -39,6 +39,19 @@ def sysctl(name: str) -> str | None:
         return None
 
 
+def still_chosen() -> list[tuple[str, str, list[str]]]:
+    """The sysctls that choose a struct_ops which is not registered any more: name, value, and what there is instead.
+
+    Connections go on using it, and its programs stay, until another one is chosen.
+    """
+    found = []
+    for listing, choice in _SYSCTLS.values():
+        value, there = sysctl(choice), (sysctl(listing) or "").split()
+        if value and there and value not in there:
+            found.append((choice, value, there))
+    return found
+
+
 def usage(type_name: str, name: str) -> Usage | None:
     """How to use the struct_ops `name` of a type; None for types that rawbpf knows nothing of."""
     known = _SYSCTLS.get(type_name)

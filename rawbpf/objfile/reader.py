@@ -99,6 +99,9 @@ def read_btf(path: str | os.PathLike[str], *, base: Btf | None = None) -> Btf:
 
 
 def _read(file: str) -> bytes:
+    if os.path.exists(file) and not os.path.isfile(file):
+        # a device or a pipe may give bytes for ever, or none at all
+        raise ElfError("cannot be read: it is no regular file", path=file)
     try:
         with open(file, "rb") as stream:
             return stream.read()

@@ -280,8 +280,11 @@ class ObjectSpec:
         """The error for a name that is not there, with near ones as hint."""
         from difflib import get_close_matches
 
-        near = get_close_matches(name, known, 3) or known[:8]
-        hint = f"there are: {', '.join(near)}" if near else f"the object has no {what}s"
+        near = get_close_matches(name, known, 3)
+        if near:
+            hint = f"near names: {', '.join(near)}"
+        else:
+            hint = f"there are: {', '.join(known[:8])}" if known else f"the object has no {what}s"
         return SpecError(f"no {what} named {name!r}", path=self.path, hint=hint)
 
 
