@@ -3,6 +3,9 @@
 
 import sys
 
-from rawbpf.cli import main
+try:
+    from rawbpf.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
 
 sys.exit(main())

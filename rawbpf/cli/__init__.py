@@ -54,10 +54,13 @@ def _main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("rawbpf: interrupted; nothing was left behind", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output went away (`| head`): not an error, and nothing more can be said
+    except OSError as error:
+        # that the reader of our output went away (`| head`) is no error; in both cases nothing more can be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if isinstance(error, BrokenPipeError):
+            return 0
+        print(f"rawbpf: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from errno import EINVAL
+from errno import EBADF, EINVAL
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import KernelError, errno_name, errno_text, where
@@ -35,6 +35,9 @@ def attach_cgroup(
         try:
             return Link(syscall.link_create(program.fileno(), group, kind, flags=flags), program.name)
         except KernelError as failure:
+            if failure.errno == EBADF:
+                failure.message = "this is no directory of a cgroup (version 2)"
+                failure.hint = "make one: mkdir /sys/fs/cgroup/NAME"
             if failure.errno != EINVAL or features.probe("bpf_link") is not False:
                 raise
         syscall.prog_attach(program.fileno(), group, kind, flags=flags | AttachFlag.ALLOW_MULTI)

@@ -71,6 +71,22 @@ def _program(step: s.LoadProgram) -> str:
     return ", ".join(words)
 
 
+def _variables(plan: Plan, step: s.UpdateMap) -> list[str]:
+    # the variables of a data section, as far as they are not simply zero
+    if plan.btf is None:
+        return []
+    from rawbpf.btf import value as typed
+    from rawbpf.btf.parse import Btf
+
+    btf, lines = Btf(plan.btf), []
+    for variable in plan.variables:
+        data = step.value[variable.offset : variable.offset + variable.size]
+        if variable.map == step.map and variable.type_id and any(data):
+            text = repr(typed.decode(btf, variable.type_id, data))
+            lines.append(f"     {variable.name} = {text if len(text) <= 80 else text[:77] + '...'}")
+    return lines
+
+
 def table(plan: Plan) -> str:
     """The steps, one a line."""
     rows = [("#", "command", "what", "particulars")]
@@ -91,6 +107,8 @@ def explain(plan: Plan) -> str:
         lines.append(f"{number:3}. {command} {what}" + (f": {particulars}" if particulars else ""))
         if step.reason:
             lines.append(f"     why: {step.reason}")
+        if isinstance(step, s.UpdateMap) and not step.slots:
+            lines += _variables(plan, step)
         for note in plan.notes.get(step.handle, ()) if isinstance(step, s.LoadProgram) else ():
             source = f"   [{note.source}]" if note.source else ""
             lines.append(f"     insn {note.insn:4}: {note.text}{source}")

@@ -283,15 +283,12 @@ class _Planner:
                 )
 
     def _cgroup_steps(self, programs: list[ProgramSpec], cgroup: str) -> Iterator[s.Step]:
-        for program in programs if cgroup else ():
-            if program.definition and program.definition.manual == "cgroup" and program.autoattach:
-                yield s.CreateLink(
-                    f"link:{program.name}",
-                    f"prog:{program.name}",
-                    int(program.attach_type),
-                    cgroup,
-                    reason="for the processes in the cgroup",
-                )
+        wanted = [p for p in programs if p.definition and p.definition.manual == "cgroup" and p.autoattach]
+        if cgroup and not wanted:
+            raise SpecError("a cgroup is given, and no program of the object is for one", hint="leave the cgroup out")
+        for program in wanted if cgroup else ():
+            handles = f"link:{program.name}", f"prog:{program.name}"
+            yield s.CreateLink(*handles, int(program.attach_type), cgroup, reason="for the processes in the cgroup")
 
     def _pin_steps(self, steps: list[s.Step], pin_dir: str) -> Iterator[s.Step]:
         folders = {s.CreateMap: "maps", s.LoadProgram: "programs", s.CreateLink: "links"}
