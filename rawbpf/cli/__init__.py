@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 from rawbpf import TYPE_CHECKING
 
@@ -66,6 +67,8 @@ def _main(arguments: Sequence[str]) -> int:
 def _run(args: argparse.Namespace) -> int:
     from rawbpf.errors import RawbpfError
 
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names in a broken file need not be UTF-8
     try:
         code = int(args.run(args))
         sys.stdout.flush()
