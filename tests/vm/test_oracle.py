@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from oracle import packages
 
 from tools.lib.oracle import debian, recorder
 
@@ -25,13 +27,21 @@ CASES = ("arena", "core_kernel", "kconfig", "kfuncs", "ksyms", "ksyms_typed", "m
 """Those of tests/objs for which the kernel matters. All others meet the same code on the running kernel."""
 
 
-def test_same_as_libbpf_in_the_test_kernel(require: Callable[[object, str], None]) -> None:
+SHIPPED = [("trixie", "libbpf-tools"), ("trixie", "systemd-container"), ("sid", "systemd"), ("sid", "bpftop")]
+"""Packages most of whose objects the running kernel may refuse: tracing and LSM programs."""
+
+
+@pytest.fixture(scope="module")
+def libbpf(require: Callable[[object, str], None]) -> None:
+    """The guest has no network, and writes to a copy of the cache."""
     try:
-        # the guest has no network, and writes to a copy of the cache
         debian.libbpf()
         recorder.shim()
     except recorder.OracleUnavailable as error:
         require(False, str(error))
+
+
+def test_same_as_libbpf_in_the_test_kernel(libbpf: None) -> None:
     btf = Path(subprocess.run([*VM, "--print-btf"], check=True, capture_output=True, text=True).stdout.strip())
     assert b"\0bpf_struct_ops_mptcp_sched_ops\0" in btf.read_bytes()
     objs = [*(ROOT / "objs").glob("*.o"), *(ROOT / "tests/objs" / f"{name}.el.o" for name in CASES)]
@@ -45,3 +55,17 @@ def test_same_as_libbpf_in_the_test_kernel(require: Callable[[object, str], None
         text=True,
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+
+
+def test_shipped_objects_in_the_test_kernel(libbpf: None, require: Callable[[object, str], None]) -> None:
+    try:
+        objs = [obj for suite, package in SHIPPED for obj in packages.shipped(suite, package)]
+    except recorder.OracleUnavailable as error:
+        require(False, str(error))
+    tool = [sys.executable, str(ROOT / "tools/compare-libbpf"), "--vm", "--json"]
+    done = subprocess.run([*tool, *map(str, objs)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    told = json.loads(done.stdout)
+    assert [(load["object"], load["differences"]) for load in told["loads"] if load["differences"]] == []
+    assert told["summary"]["objects"] == len(objs)
+    assert told["summary"]["succeed"] > len(objs) // 2

@@ -69,6 +69,12 @@ class AptSource:
         assert found, f"apt-get download did not write {package} {version} to {into}"
         return found
 
+    def download_closure(self, package: str) -> list[Path]:
+        """Download the newest version of a package and all that it depends on, as if nothing was installed."""
+        install = ("install", "--yes", "--no-install-recommends", "--download-only")
+        self._run("apt-get", "--quiet", *install, package)
+        return sorted((self._directory / "cache" / "archives").glob("*.deb"))
+
     def download_source(self, package: str, into: Path) -> list[Path]:
         """Download the newest source package into an empty directory. Returns the paths of its files."""
         into.mkdir(parents=True, exist_ok=True)
