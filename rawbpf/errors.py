@@ -180,6 +180,13 @@ class ExternError(SpecError):
     exit_code = 5
 
 
+class TargetError(SpecError):
+    """The object does not fit the kernel of the `Target`: its byte order, or what a program is to attach to."""
+
+    code = "target"
+    exit_code = 5
+
+
 class RelocationError(SpecError):
     """A relocation that cannot be applied."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rawbpf.errors import SpecError
+from rawbpf.errors import SpecError, TargetError
 from rawbpf.objfile.sections import SecFlag
 from rawbpf.uapi import AttachType, BtfKind, ProgType
 
@@ -32,7 +32,8 @@ def find_attach_btf(program: ProgramSpec, target: Target) -> AttachBtf:
     """The type that the program's section asks for; id 0 where it asks for none.
 
     Raises:
-        SpecError: the section names nothing, or what the kernel does not have.
+        SpecError: the section names nothing.
+        TargetError: the kernel does not have it.
     """
     definition = program.definition
     if definition is None or SecFlag.ATTACH_BTF not in definition.flags:
@@ -59,7 +60,7 @@ def find_attach_btf(program: ProgramSpec, target: Target) -> AttachBtf:
     raise _not_found(program, target, prefix, name, kind)
 
 
-def _not_found(program: ProgramSpec, target: Target, prefix: str, name: str, kind: BtfKind) -> SpecError:
+def _not_found(program: ProgramSpec, target: Target, prefix: str, name: str, kind: BtfKind) -> TargetError:
     what = {"btf_trace_": "tracepoint", "bpf_lsm_": "LSM hook", "bpf_iter_": "iterator"}.get(prefix, "function")
     near: list[str] = []
     if target.btf is not None:
@@ -71,4 +72,4 @@ def _not_found(program: ProgramSpec, target: Target, prefix: str, name: str, kin
     hint = (
         f"near names: {', '.join(near)}" if near else "static functions may be inlined or renamed (.isra, .constprop)"
     )
-    return SpecError(f"{target.name} has no {what} {name!r} in its BTF", symbol=program.name, hint=hint)
+    return TargetError(f"{target.name} has no {what} {name!r} in its BTF", symbol=program.name, hint=hint)

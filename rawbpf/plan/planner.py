@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rawbpf.btf.core import CoreResolver
 from rawbpf.btf.ext import FUNC_INFO_SIZE, LINE_INFO_SIZE
-from rawbpf.errors import RelocationError, SpecError, where
+from rawbpf.errors import RelocationError, SpecError, TargetError, where
 from rawbpf.objfile.insn import encode
 from rawbpf.objfile.sections import SecFlag, near_names
 from rawbpf.plan import steps as s
@@ -103,7 +103,7 @@ class _Planner:
         btf = self.target.btf
         if btf is not None and btf.little != self.spec.little:
             mine, theirs = ("little" if little else "big" for little in (self.spec.little, btf.little))
-            raise SpecError(
+            raise TargetError(
                 f"the object is {mine}-endian, {self.target.name} is {theirs}-endian",
                 hint=f"compile with -target bpf{'eb' if theirs == 'big' else 'el'}",
             )
