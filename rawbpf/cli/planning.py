@@ -77,6 +77,8 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
             path=spec.path,
             hint='a program is a function with SEC("…"), a map a variable with SEC(".maps")',
         )
+    if args.cgroup and not any(p.definition and p.definition.manual == "cgroup" for p in spec.programs.values()):
+        raise SpecError("no program of the object is for a cgroup", path=spec.path, hint="leave --cgroup out")
     if not args.json:
         for warning in spec.warnings:
             print(f"rawbpf: {spec.path}: warning: {warning}", file=sys.stderr)

@@ -284,8 +284,6 @@ class _Planner:
 
     def _cgroup_steps(self, programs: list[ProgramSpec], cgroup: str) -> Iterator[s.Step]:
         wanted = [p for p in programs if p.definition and p.definition.manual == "cgroup" and p.autoattach]
-        if cgroup and not wanted:
-            raise SpecError("a cgroup is given, and no program of the object is for one", hint="leave the cgroup out")
         for program in wanted if cgroup else ():
             handles = f"link:{program.name}", f"prog:{program.name}"
             yield s.CreateLink(*handles, int(program.attach_type), cgroup, reason="for the processes in the cgroup")
