@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.btf.match import essential_name
-from rawbpf.errors import SpecError
+from rawbpf.errors import SpecError, where
 from rawbpf.uapi import AttachType, MapType, ProgType
 
 if TYPE_CHECKING:
@@ -136,17 +136,17 @@ class VariableSpec:
 
     @property
     def value(self) -> Any:
-        """The initial value, typed by BTF. Raises `SpecError` when what is set does not fit."""
+        """The initial value, typed by BTF. Raises `SpecError` when what is set does not fit, `BtfError` for bad types."""
         from rawbpf.btf import value as typed
 
         if not self.type_id or self._spec.btf is None:
             return bytes(self._contents[self.offset : self.offset + self.size])
-        return typed.decode(self._spec.btf, self.type_id, self._contents[self.offset : self.offset + self.size])
+        with where(symbol=self.name, path=self._spec.path):
+            return typed.decode(self._spec.btf, self.type_id, self._contents[self.offset : self.offset + self.size])
 
     @value.setter
     def value(self, new: Any) -> None:
         from rawbpf.btf import value as typed
-        from rawbpf.errors import where
 
         if isinstance(new, bytes) and (not self.type_id or len(new) == self.size):
             data = new
@@ -162,7 +162,6 @@ class VariableSpec:
     def set_text(self, text: str) -> None:
         """Set the value from what a user typed: a number, true, an enum's name, a string, JSON for the rest."""
         from rawbpf.btf import value as typed
-        from rawbpf.errors import where
 
         if self._spec.btf is None or not self.type_id:
             raise SpecError(f"variable {self.name!r} has no BTF type", symbol=self.name)
