@@ -13,11 +13,12 @@ from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.btf import types as t
+from rawbpf.btf.names import Names
 from rawbpf.errors import BtfError
 from rawbpf.uapi import BTF_MAGIC, BTF_VERSION, BtfKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
 HEADER_LEN = 24
 LAYOUT_HEADER_LEN = 32
@@ -85,7 +86,7 @@ class Btf:
         extra = _read_layout(body[header.layout_off : header.layout_off + header.layout_len], header.little)
         self._offsets = _index(self.words, extra)
         self._cache: dict[int, t.Type] = {}
-        self._names: tuple[bytes, frozenset[int]] | None = None
+        self._names: Names | None = None
         self._ptr_size = 0
         self._aligns: dict[int, int] = {}
 
@@ -173,25 +174,14 @@ class Btf:
     def find_all(self, name: str) -> list[int]:
         """The ids of all types with that name, the base's first, in order."""
         found = self.base.find_all(name) if self.base else []
-        return found + sorted(self._named(self._string_offsets(name)))
+        return found + self._name_index().named(name)
 
-    def _named(self, offsets: Iterable[int]) -> Iterator[int]:
-        # The ids of the own types whose names are at these string offsets. A kernel has over 100,000 types and few are
-        # looked for: searching their names is cheaper than a dict, and most strings are no type's name at all.
+    def _name_index(self) -> Names:
         if self._names is None:
             words = self.words
-            every = [words[at] for at in self._offsets]
-            self._names = array("I", every).tobytes(), frozenset(every)
-        names, used = self._names
-        for offset in offsets:
-            if offset == 0 or offset not in used:
-                continue
-            needle = offset.to_bytes(4, sys.byteorder)
-            at = names.find(needle)
-            while at >= 0:
-                if at % 4 == 0:
-                    yield self.start_id + at // 4
-                at = names.find(needle, at + 1)
+            offsets = [words[at] for at in self._offsets]
+            self._names = Names(offsets, self.start_id, self.strings, self._str_base, self.string, self._string_offsets)
+        return self._names
 
     def find(self, name: str, *kinds: int) -> int | None:
         """The id of the first type with that name, of one of these kinds if any are given; None if there is none."""
@@ -202,24 +192,21 @@ class Btf:
 
     def find_prefix(self, prefix: str) -> list[int]:
         """The ids of this blob's own types (not the base's) whose names begin with `prefix` and go on."""
-        offsets: list[int] = []
-        needle = b"\0" + prefix.encode(errors="surrogateescape")
-        at = self.strings.find(needle)
-        while at >= 0:
-            if self.strings[at + len(needle)] != 0:
-                offsets.append(at + 1 + self._str_base)
-            at = self.strings.find(needle, at + 1)
-        return sorted(self._named(offsets))
+        return self._name_index().beginning(prefix)
 
-    def _string_offsets(self, name: str) -> Iterator[int]:
-        # Offsets of a string: a producer may share suffixes, and a split BTF names types with its base's strings.
+    def _string_offsets(self, text: str, prefix: bool = False) -> Iterator[int]:
+        # Where a string is, or one that begins so: a producer may share suffixes, and split BTF has names in its base
         if self.base is not None:
-            yield from self.base._string_offsets(name)
-        needle = name.encode(errors="surrogateescape") + b"\0"
-        at = self.strings.find(needle)
+            yield from self.base._string_offsets(text, prefix)
+        body = text.encode(errors="surrogateescape")
+        needle = b"\0" + body if prefix else body + b"\0"
+        at = self.strings.find(needle) if body else -1
         while at >= 0:
-            yield at + self._str_base
-            at = self.strings.find(needle, at + 1) if name else -1
+            if not prefix:
+                yield at + self._str_base
+            elif self.strings[at + len(needle)]:
+                yield at + 1 + self._str_base
+            at = self.strings.find(needle, at + 1)
 
     # -- walking
 
