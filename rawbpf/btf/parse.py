@@ -200,6 +200,8 @@ class Btf:
             yield from self.base._string_offsets(text, prefix)
         body = text.encode(errors="surrogateescape")
         needle = b"\0" + body if prefix else body + b"\0"
+        if prefix and len(body) < self.strings.find(b"\0") and self.strings.startswith(body):
+            yield self._str_base  # the strings of split BTF begin with one, not with NUL
         at = self.strings.find(needle) if body else -1
         while at >= 0:
             if not prefix:
