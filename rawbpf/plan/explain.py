@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rawbpf.errors import RawbpfError
 from rawbpf.plan import steps as s
 from rawbpf.uapi import AttachType, MapFlag, MapType, ProgType, known
 
 if TYPE_CHECKING:
+    from rawbpf.btf.parse import Btf
     from rawbpf.plan.plan import Plan
 
 
@@ -75,16 +77,24 @@ def _variables(plan: Plan, step: s.UpdateMap) -> list[str]:
     # the variables of a data section, as far as they are not simply zero
     if plan.btf is None:
         return []
-    from rawbpf.btf import value as typed
     from rawbpf.btf.parse import Btf
 
     btf, lines = Btf(plan.btf), []
     for variable in plan.variables:
         data = step.value[variable.offset : variable.offset + variable.size]
         if variable.map == step.map and variable.type_id and any(data):
-            text = repr(typed.decode(btf, variable.type_id, data))
+            text = _value(btf, variable.type_id, data)
             lines.append(f"     {variable.name} = {text if len(text) <= 80 else text[:77] + '...'}")
     return lines
+
+
+def _value(btf: Btf, type_id: int, data: bytes) -> str:
+    from rawbpf.btf import value as typed
+
+    try:
+        return repr(typed.decode(btf, type_id, data))
+    except RawbpfError:  # the type is broken, or larger than its variable
+        return data.hex()
 
 
 def table(plan: Plan) -> str:
