@@ -136,7 +136,7 @@ class VariableSpec:
 
     @property
     def value(self) -> Any:
-        """The initial value, typed by BTF. Raises `SpecError` when what is set does not fit, `BtfError` for bad types."""
+        """The initial value, typed by BTF. Raises `SpecError` when a new one does not fit, `BtfError` for bad types."""
         from rawbpf.btf import value as typed
 
         if not self.type_id or self._spec.btf is None:
