@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
-from elfwriter import R_BPF_64_32, ObjectWriter, call
+from elfwriter import R_BPF_64_32, WRITE, ObjectWriter, call
 from kernelkit import kernel, kernel_for
 from typekit import INT, make_btf
 from typekit import struct as struct_type
@@ -126,3 +127,12 @@ def test_every_step_says_why(path: Path) -> None:
     plan = make_plan(spec, kernel_for(spec), pin_dir="/sys/fs/bpf/x", cgroup="/sys/fs/cgroup/x")
     assert all(step.reason for step in plan.steps)
     assert len(str(plan).splitlines()) == len(plan.steps) + 2
+
+
+def test_values_of_variables() -> None:
+    out = ObjectWriter()
+    out.section(".data", struct.pack("<4I", 7, 8, 0, 9), flags=WRITE)
+    for number, type_id in enumerate((INT, 99, INT, 0)):
+        out.variable(".data", f"v{number}", type_id, offset=4 * number, size=4)
+    text = make_plan(out.to_spec(), kernel(make_btf())).explain()
+    assert [line.strip() for line in text.splitlines() if line.strip().startswith("v")] == ["v0 = 7", "v1 = 08000000"]
