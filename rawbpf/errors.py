@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ENOTSUPP = 524
 """The kernel's own errno (include/linux/errno.h), which no libc names."""
@@ -133,14 +133,18 @@ def where(
     section: str | None = None,
     symbol: str | None = None,
     insn: int | None = None,
-    source: SourceLine | None = None,
+    source: SourceLine | Callable[[], SourceLine | None] | None = None,
 ) -> Iterator[None]:
-    """Add the place to a `RawbpfError` that passes, unless it knows a more exact one already."""
+    """Add the place to a `RawbpfError` that passes, unless it knows a more exact one already.
+
+    `source` may be a function: it is called only if there is an error.
+    """
     try:
         yield
     except RawbpfError as error:
         file = None if path is None else os.fspath(path)
-        context = {"path": file, "section": section, "symbol": symbol, "insn": insn, "source": source}
+        line = source() if callable(source) else source
+        context = {"path": file, "section": section, "symbol": symbol, "insn": insn, "source": line}
         for name, value in context.items():
             if value is not None and getattr(error, name) is None:
                 setattr(error, name, value)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from rawbpf.plan.target import Target
 
 
+_BIND_REASON = "tools find the constants by it"
+
+
 def make_plan(
     spec: ObjectSpec,
     target: Target,
@@ -79,8 +82,10 @@ class _Planner:
         steps: list[s.Step] = []
         steps += self._btf_steps()
         steps += self.maps.create({ops.spec.name: ops for ops in self.struct_ops if self._complete(ops)})
+        constants = [map_.name for map_ in self.maps.created if map_.kind == "rodata"]
         for program in programs:
-            steps += self._program_steps(program, linked[program.name])
+            steps.append(self._program_step(program, linked[program.name]))
+            steps += [s.BindMap(f"prog:{program.name}", f"map:{name}", _BIND_REASON) for name in constants]
         steps += self.maps.fill_prog_arrays(linked)
         if attach:
             steps += self._struct_ops_steps()
@@ -179,7 +184,7 @@ class _Planner:
         if self.spec.btf is not None:
             yield s.LoadBtf(BTF, handed_btf(self.spec), "types of maps, functions and variables, and the source lines")
 
-    def _program_steps(self, program: ProgramSpec, linked: Linked) -> Iterator[s.Step]:
+    def _program_step(self, program: ProgramSpec, linked: Linked) -> s.LoadProgram:
         with where(symbol=program.name, section=program.section):
             if program.prog_type == ProgType.UNSPEC:
                 near = near_names(program.sec_name)
@@ -189,7 +194,7 @@ class _Planner:
                 )
             attach_type, attach_btf = self._attach_target(program)
             funcs, lines = self._infos(linked)
-            yield s.LoadProgram(
+            return s.LoadProgram(
                 f"prog:{program.name}",
                 program.name,
                 program.sec_name,
@@ -212,9 +217,6 @@ class _Planner:
                 line_info=lines,
                 line_info_rec_size=LINE_INFO_SIZE if lines else 0,
             )
-        for map_ in self.maps.created:
-            if map_.kind == "rodata":
-                yield s.BindMap(f"prog:{program.name}", f"map:{map_.name}", "tools find the constants by it")
 
     def _attach_target(self, program: ProgramSpec) -> tuple[int, AttachBtf]:
         if program.prog_type != ProgType.STRUCT_OPS:

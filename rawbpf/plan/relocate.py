@@ -8,6 +8,7 @@ behind it, depth first, at their first call; then the references to maps and ext
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.btf import types as t
@@ -85,8 +86,9 @@ class Linker:
         self._text_index = text.idx if text else -1
         functions = [*spec.functions.values(), *(p for p in spec.programs.values() if p.name in loaded)]
         self._by_section: dict[str, list[FunctionSpec]] = {}
-        for function in sorted(functions, key=lambda f: f.start):
+        for function in sorted((f for f in functions if f.insns), key=lambda f: f.start):
             self._by_section.setdefault(function.section, []).append(function)
+        self._starts = {name: [function.start for function in found] for name, found in self._by_section.items()}
         self._bodies = {f.name: list(f.insns) for f in functions}
         self._kconfig, _size = kconfig_layout([e for e in spec.externs.values() if e.kind == "kconfig"])
         self._maps = {(m.section_index, m.offset): m for m in spec.maps.values() if m.kind == "map"}
@@ -104,19 +106,16 @@ class Linker:
         ext = self._spec.btf_ext
         assert ext is not None
         for section in ext.core_relo_sections():
-            functions = self._by_section.get(section, [])
-            starts = [function.start for function in functions]
             for relo in ext.core_relos(section):
                 slot, rest = divmod(relo.insn_off, i.INSN_SIZE)
-                place = bisect_right(starts, slot) - 1
-                function = functions[place] if place >= 0 else None
                 if rest:
                     raise ElfError(f"a CO-RE relocation at byte {relo.insn_off} is at no instruction", section=section)
-                if function is None or slot - function.start >= len(function.insns):
+                function = self._at(section, slot)
+                if function is None:
                     continue  # of a program that is not loaded, or a weak function that another one replaced
                 slot -= function.start
                 body = self._bodies[function.name]
-                with where(symbol=function.name, insn=slot, source=self.source(body, slot)):
+                with where(symbol=function.name, insn=slot, source=partial(self.source, body, slot)):
                     own(body, slot)
                     apply_fix(body, slot, resolver.resolve(relo))
 
@@ -167,7 +166,7 @@ class Linker:
             caller, base, slots = stack[-1]
             for slot in slots:
                 insn = own(out, base + slot)
-                with where(symbol=caller.name, insn=slot, source=self.source(out, base + slot)):
+                with where(symbol=caller.name, insn=slot, source=partial(self.source, out, base + slot)):
                     callee = self._callee(caller, slot, insn)
                 known = callee.name in positions
                 if not known:
@@ -198,11 +197,16 @@ class Linker:
                 f"a call of {name}: subprograms must be in .text",
                 hint="remove SEC() from the function that is called, or call it by a tail call",
             )
-        functions = self._by_section.get(".text", [])
-        place = bisect_right([function.start for function in functions], target) - 1
-        if place < 0 or target - functions[place].start >= len(functions[place].insns):
+        function = self._at(".text", target)
+        if function is None:
             raise RelocationError(f"a call goes to slot {target} of .text, where no function is")
-        return functions[place]
+        return function
+
+    def _at(self, section: str, slot: int) -> FunctionSpec | None:
+        # the function that has the slot of the section, of those that are linked
+        place = bisect_right(self._starts.get(section, []), slot) - 1
+        function = self._by_section[section][place] if place >= 0 else None
+        return function if function and slot - function.start < len(function.insns) else None
 
     # -- maps, data, externs
 
@@ -212,7 +216,7 @@ class Linker:
             relo = insn.relo
             if relo is None or insn.is_pseudo_func or (insn.is_pseudo_call and not relo.symbol.extern):
                 continue
-            with where(insn=slot, source=self.source(insns, slot)):
+            with where(insn=slot, source=partial(self.source, insns, slot)):
                 insn = own(insns, slot)
                 if insn.is_ld_imm64:
                     self._load(insns, slot, relo.symbol, slots)
@@ -294,9 +298,12 @@ class Linker:
             raise SpecError(f"{symbol.name!r} is not declared as extern in BTF", symbol=symbol.name) from None
 
     def _notes(self, insns: list[Insn]) -> list[Note]:
-        return [
-            Note(slot, insn.note, self.source(insns, slot)) for slot, insn in enumerate(insns) if insn.note is not None
-        ]
+        notes, btf, line = [], self._spec.btf, None
+        for slot, insn in enumerate(insns):
+            line = insn.line or line
+            if insn.note is not None:
+                notes.append(Note(slot, insn.note, line.source(btf) if line and btf is not None else None))
+        return notes
 
 
 def _exception_callbacks(btf: Btf) -> dict[int, list[str]]:
