@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.cli.output import add_json, print_json, print_table
@@ -14,6 +15,7 @@ from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from rawbpf.kernel.object import Object
     from rawbpf.kernel.usage import Usage
@@ -32,41 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, attach, pin, and say what was done."""
-    from rawbpf.kernel import bpffs
     from rawbpf.kernel.executor import execute
-    from rawbpf.kernel.host import host_target
-    from rawbpf.plan.planner import make_plan
+    from rawbpf.plan.steps import Pin
 
     spec = open_spec(args)
-    target = host_target()
-    if args.btf:
-        from rawbpf.objfile.reader import read_btf
-
-        target.core_btf = read_btf(args.btf)
     directory = pin_dir(args, spec)
-    plan = make_plan(
-        spec,
-        target,
-        attach=not args.no_attach,
-        pin_dir=directory,
-        only=args.only,
-        kconfig="\n".join(args.kconfig),
-        cgroup=args.cgroup or "",
-    )
+    plan = _plan(spec, directory, args)
+    if not any(isinstance(step, Pin) for step in plan.steps):
+        directory = ""
     if directory:
-        if os.path.isdir(directory) and os.listdir(directory):
-            raise SpecError(
-                f"something is loaded at {directory} already",
-                path=spec.path,
-                hint=f"rawbpf unload {directory if args.pin else spec.name}; or choose another place: --pin DIR",
-            )
-        if not args.pin:
-            bpffs.mount()
-    with execute(plan) as obj:
-        _report(spec, plan, obj, directory, args)
-        if args.hold:
-            _wait()
-            if directory:
+        _prepare(spec, directory, args)
+    with _interrupted_by_signals(), execute(plan) as obj:
+        stays = False
+        try:
+            _report(spec, plan, obj, directory, args)
+            if args.hold:
+                _wait()
+            stays = not args.hold
+        except BrokenPipeError:
+            stays = not args.hold  # who read our output has gone, and has nothing against what is loaded
+            raise
+        finally:
+            if directory and not stays:
                 from rawbpf.kernel.loaded import unload
 
                 unload(directory)
@@ -75,20 +64,62 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _wait() -> None:
-    # both ways to end a foreground process unload properly
+def _plan(spec: ObjectSpec, directory: str, args: argparse.Namespace) -> Plan:
+    from rawbpf.kernel.host import host_target
+    from rawbpf.plan.planner import make_plan
+
+    target = host_target()
+    if args.btf:
+        from rawbpf.objfile.reader import read_btf
+
+        target.core_btf = read_btf(args.btf)
+    return make_plan(
+        spec,
+        target,
+        attach=not args.no_attach,
+        pin_dir=directory,
+        only=args.only,
+        kconfig="\n".join(args.kconfig),
+        cgroup=args.cgroup or "",
+    )
+
+
+def _prepare(spec: ObjectSpec, directory: str, args: argparse.Namespace) -> None:
+    from rawbpf.kernel import bpffs
+
+    if os.path.isdir(directory) and bpffs.is_bpffs(directory) and os.listdir(directory):
+        raise SpecError(
+            f"something is loaded at {directory} already",
+            path=spec.path,
+            hint=f"rawbpf unload {directory if args.pin else spec.name}; or choose another place: --pin DIR",
+        )
+    if not args.pin:
+        bpffs.mount()
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    # to be told to end, and to lose the terminal, is to be interrupted: what was made goes, as with Ctrl-C
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait() -> None:
     sys.stdout.flush()
     try:
         while True:
             signal.pause()
     except KeyboardInterrupt:
-        print(file=sys.stderr)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # behind the ^C
 
 
 def _report(spec: ObjectSpec, plan: Plan, obj: Object, directory: str, args: argparse.Namespace) -> None:
@@ -97,6 +128,9 @@ def _report(spec: ObjectSpec, plan: Plan, obj: Object, directory: str, args: arg
     skipped = [(name, why) for name, why in _not_attached(spec, obj) if not args.no_attach]
     if args.json:
         print_json(_to_json(spec, plan, obj, directory, uses, skipped))
+        return
+    if not plan.programs and not plan.maps:
+        print(f"nothing of {spec.name} is loaded: all of it is optional. Name what you want: --only PROG")
         return
     print(f"{spec.name} is loaded into {plan.target}")
     programs = [(p.name, step.section, p.info.id, p.tag, p.info.xlated_len) for step in plan.programs
@@ -149,6 +183,7 @@ def _advise(spec: ObjectSpec, obj: Object, directory: str, uses: list[Usage], ar
         print("It stays until this command ends: Ctrl-C unloads it.")
     else:
         print("Nothing is pinned: all of it is gone when this command ends, which is now.")
+        return
     for use in uses:
         if use.available:
             print(f"{use.name} is in {use.listed_in}. Use it with: {use.command}")
