@@ -105,8 +105,8 @@ def _read(file: str) -> bytes:
     try:
         with open(file, "rb") as stream:
             return stream.read()
-    except OSError as error:
-        raise ElfError(f"cannot be read: {error.strerror}", path=file) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ElfError(f"cannot be read: {getattr(error, 'strerror', error)}", path=file) from error
 
 
 def _read_header_sections(spec: ObjectSpec) -> None:
