@@ -29,6 +29,7 @@ ALL: list[e.RawbpfError] = [
     e.ElfError("message"),
     e.BtfError("message"),
     e.SpecError("message"),
+    e.TargetError("message"),
     e.ExternError("message"),
     e.RelocationError("message"),
     e.CoreRelocationError("message", kind="byte_off", access="struct s.x", candidates=("one", "two"), hint="hint"),
@@ -168,7 +169,8 @@ def test_names_of_errnos(number: int, name: str, text: str) -> None:
 def test_codes_tell_kinds_apart() -> None:
     codes = {error.code: error.exit_code for error in ALL}
     assert codes == {
-        "error": 1, "parse": 3, "elf": 3, "btf": 3, "spec": 4, "extern": 5, "relocation": 5, "core": 5, "closed": 1,
+        "error": 1, "parse": 3, "elf": 3, "btf": 3, "spec": 4, "extern": 5, "relocation": 5, "core": 5, "target": 5,
+        "closed": 1,
         "kernel": 6, "permission": 8, "not_supported": 9, "verifier": 7, "no_key": 6,
     }  # fmt: skip
 

@@ -360,8 +360,15 @@ def test_file_without_btf(tmp_path: Path) -> None:
     with pytest.raises(BtfError, match=r"has no \.BTF section") as caught:
         read_btf(tmp_path / "a.o")
     assert caught.value.path == str(tmp_path / "a.o")
+    (tmp_path / "empty").touch()
     with pytest.raises(BtfError, match="shorter than its header"):
-        read_btf("/dev/null")
+        read_btf(tmp_path / "empty")
+
+
+def test_what_is_no_file() -> None:
+    for name, text in (("/dev/zero", "no regular file"), ("a\0b", "cannot be read: embedded null byte")):
+        with pytest.raises(ElfError, match=text):
+            rawbpf.open(name)
 
 
 def test_split_btf_of_a_file(tmp_path: Path) -> None:

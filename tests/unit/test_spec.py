@@ -295,7 +295,8 @@ def test_only() -> None:
 
 def test_near_names_are_the_hint() -> None:
     spec = data("el")
-    assert spec.no_such("variable", "an_u9", list(spec.variables)).hint == "there are: an_u8, an_u64, an_u32"
+    assert spec.no_such("variable", "an_u9", list(spec.variables)).hint == "near names: an_u8, an_u64, an_u32"
+    assert spec.no_such("map", "x", [".data"]).hint == "there are: .data"
     assert spec.no_such("map", "x", []).hint == "the object has no maps"
 
 
