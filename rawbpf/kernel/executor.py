@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 import sys
-from errno import EEXIST
+from errno import EEXIST, EINVAL
 from functools import cache, partial
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import KernelError, RawbpfError, SpecError, VerifierError, where
+from rawbpf.errors import KernelError, PermissionDeniedError, RawbpfError, SpecError, VerifierError, where
 from rawbpf.kernel import bpffs, creation, info, syscall, verifier
 from rawbpf.kernel.fd import Fd
 from rawbpf.kernel.links import Link
@@ -71,6 +71,7 @@ class _Execution:
         self.links: dict[str, Attachment] = {}
         self.reused: set[str] = set()
         self.undo: list[Callable[[], object]] = []
+        self.denied: PermissionDeniedError | None = None  # why there is no BTF
 
     def run(self, steps: Iterable[s.Step]) -> Object:
         if self.plan.little != (sys.byteorder == "little"):
@@ -82,8 +83,12 @@ class _Execution:
             live = self.finish()
             self.undo.clear()
             return live
-        except BaseException:
+        except BaseException as failure:
             self.roll_back()
+            if self.denied is not None and isinstance(failure, KernelError) and failure.errno == EINVAL:
+                # what lacks its BTF looks invalid to the kernel; the reason is the right that was missing before
+                with where(path=self.plan.path):
+                    raise self.denied from failure
             raise
 
     def finish(self) -> Object:
@@ -142,6 +147,7 @@ class _Execution:
             if any(other.map_type == MapType.STRUCT_OPS for other in self.plan.maps):
                 raise
             debug("BTF: %s; going on without", failure)
+            self.denied = failure if isinstance(failure, PermissionDeniedError) else None
             self.made[step.handle] = None
 
     def btf_fd(self, step: s.LoadBtf) -> Fd:

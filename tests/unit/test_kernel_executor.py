@@ -13,7 +13,8 @@ import asm
 import pytest
 from fake_kernel import FailAt
 
-from rawbpf.errors import KernelError, SpecError
+from rawbpf.btf.build import Builder
+from rawbpf.errors import KernelError, PermissionDeniedError, SpecError
 from rawbpf.kernel import bpffs, executor, gate, info, syscall
 from rawbpf.plan import steps as s
 from rawbpf.plan.plan import PlannedVariable
@@ -173,6 +174,23 @@ def test_errors_name_the_program(machine: Machine, monkeypatch: pytest.MonkeyPat
     with gate.replace(refuse_second), pytest.raises(KernelError) as error:
         executor.execute(asm.plan(steps))
     assert (error.value.symbol, error.value.section, error.value.path) == ("broken", "socket", "hand.o")
+
+
+def test_the_right_to_load_btf_is_missed_when_something_looks_invalid_without(machine: Machine) -> None:
+    steps = [s.LoadBtf("btf", Builder().to_bytes()), s.CreateMap("map:m", "m", MapType.HASH, 4, 4, 1, btf="btf")]
+    original = gate._syscall or gate._kernel()
+
+    def answer(command: int, *arguments: int) -> int:
+        refusal = {Cmd.BTF_LOAD: errno.EPERM, Cmd.MAP_CREATE: errno.EINVAL}.get(Cmd(command & 0xFFFF))
+        if refusal is None:
+            return original(command, *arguments)
+        ctypes.set_errno(refusal)
+        return -1
+
+    with gate.replace(answer), pytest.raises(PermissionDeniedError, match="BPF_BTF_LOAD") as error:
+        executor.execute(asm.plan(steps))
+    assert error.value.path == "hand.o"
+    assert isinstance(error.value.__cause__, KernelError)
 
 
 def test_slots_are_filled_in_host_order() -> None:
