@@ -37,7 +37,11 @@ class ElfWriter:
         self._indexes: dict[str, int] = {}
 
     def section(self, name: str, data: bytes = b"", type: int = PROGBITS, flags: int = ALLOC, **fields: int) -> int:
-        """Add a section; its index. `fields` are those of a section header (size, link, info, entsize, offset)."""
+        """Add a section; its index. `fields` are those of a section header (size, link, info, entsize, offset).
+
+        With any flag it is a section that is loaded (ALLOC).
+        """
+        flags |= ALLOC if flags else 0
         self._sections.append(_section(name, type, flags=flags, data=data, **fields))
         self._indexes[name] = len(self._sections) - 1
         return len(self._sections) - 1
