@@ -152,8 +152,6 @@ def _relocations(spec: ObjectSpec) -> Iterator[dict[str, Any]]:
 
     for index, relos in spec.elf.relocations.items():
         section = spec.elf.section_name(index)
-        if section.startswith(".BTF"):
-            continue
         for relo in relos:
             name = relo.symbol.name or spec.elf.section_name(relo.symbol.shndx)
             yield {"section": section, "offset": relo.offset, "kind": "elf", "against": name}

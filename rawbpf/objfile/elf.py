@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EM_BPF = 247
-SHF_EXECINSTR = 4
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 SHN_UNDEF = 0
 SHN_LORESERVE = 0xFF00
 SHN_XINDEX = 0xFFFF
@@ -79,7 +79,10 @@ class Relocation(NamedTuple):
 
 
 class Elf(NamedTuple):
-    """The file. `symbols_of` is by section, `relocations` by the section that they patch: both by its index."""
+    """The file. `symbols_of` is by section, `relocations` by the section that they patch: both by its index.
+
+    Those of BTF and of other debug information are a linker's business, and left aside.
+    """
 
     little: bool
     sections: list[Section]
@@ -220,6 +223,8 @@ def _relocations(sections: list[Section], symbols: list[Symbol], little: bool) -
         if section.size % 16 or not 0 < section.info < len(sections):
             raise ElfError("corrupted ELF relocation section", section=section.name)
         target = sections[section.info]
+        if not target.flags & (SHF_WRITE | SHF_ALLOC | SHF_EXECINSTR):
+            continue
         if section.type == "SHT_RELA":
             if target.executable:
                 raise ElfError("relocations with addends (SHT_RELA) are none of BPF's", section=section.name)

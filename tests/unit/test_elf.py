@@ -180,11 +180,17 @@ def test_relocation_of_what_has_no_bytes() -> None:
 
 def test_relocations_with_addends_are_refused_where_they_would_matter() -> None:
     out = ElfWriter()
-    out.relocations(out.section("debug", bytes(16)), [], RELA)
+    out.relocations(out.section(".data", bytes(16)), [], RELA)
     assert parse_elf(out.to_bytes()).relocations == {}
     out.relocations(out.section("xdp", bytes(16), flags=EXECINSTR), [], RELA)
     with pytest.raises(ElfError, match="SHT_RELA"):
         parse_elf(out.to_bytes())
+
+
+def test_relocations_of_debug_information_are_left_aside() -> None:
+    out = ElfWriter()
+    out.relocations(out.section(".BTF", bytes(16), flags=0), [(99, 99, 1)])
+    assert parse_elf(out.to_bytes()).relocations == {}
 
 
 def test_two_relocation_sections_of_a_section() -> None:
