@@ -31,6 +31,11 @@ class SourceLine(NamedTuple):
         return f"{self.file}:{self.line}"
 
 
+def one_line(text: str) -> str:
+    """A text that is printed on one line whatever names are in it: what cannot be printed is escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class RawbpfError(Exception):
     """The root of the tree.
 
@@ -85,7 +90,7 @@ class RawbpfError(Exception):
 
     def __str__(self) -> str:
         place = self._place()
-        return f"{place}: {self.message}" if place else self.message
+        return one_line(f"{place}: {self.message}" if place else self.message)
 
     def details(self) -> list[str]:
         """More lines for `report`: what a subclass knows beside message, place and hint."""
@@ -95,10 +100,10 @@ class RawbpfError(Exception):
         """The whole story, several lines: message and place, the source line, details, the hint."""
         lines = [str(self)]
         if self.source and self.source.text:
-            lines.append(f"    {self.source}: {self.source.text.strip()}")
+            lines.append(one_line(f"    {self.source}: {self.source.text.strip().expandtabs()}"))
         lines += self.details()
         if self.hint:
-            lines.append(f"hint: {self.hint}")
+            lines.append(one_line(f"hint: {self.hint}"))
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:

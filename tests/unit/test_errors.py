@@ -106,6 +106,14 @@ def test_one_line(fields: dict[str, object], expected: str) -> None:
     assert str(e.SpecError("message", **fields)) == expected  # type: ignore[arg-type]
 
 
+def test_names_cannot_break_the_line() -> None:
+    error = e.SpecError("no 'a\nb'", path="gr\u00fcn.o", symbol="x\x1b[2J\udcff", hint="one\ttwo")
+    assert str(error) == "gr\u00fcn.o: x\\x1b[2J\\udcff: no 'a\\nb'"
+    assert error.report().splitlines()[1:] == ["hint: one\\ttwo"]
+    assert error.message == "no 'a\nb'"
+    str(error).encode()
+
+
 def test_report() -> None:
     error = placed(e.CoreRelocationError("ambiguous", candidates=("one", "two"), hint="use a flavor"))
     assert error.report().splitlines() == [
