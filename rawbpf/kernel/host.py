@@ -116,7 +116,8 @@ def ksyms(names: Iterable[str]) -> dict[str, list[int]]:
     A compiler's suffix (``.llvm.1234``) does not count for data. Addresses are 0 where kptr_restrict hides them.
     """
     table = _read_bytes("/proc/kallsyms")
-    found = {name: [int(address, 16) for address in _addresses(table, name.encode())] for name in names}
+    raw = {name: name.encode(errors="surrogateescape") for name in names}
+    found = {name: [int(address, 16) for address in _addresses(table, raw[name])] for name in raw}
     return {name: addresses for name, addresses in found.items() if addresses}
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def kernel_name(name: str) -> bytes:
     """A name for ``union bpf_attr``: 15 bytes at most; bpf_obj_name_cpy takes letters, digits, ``_`` and ``.``."""
-    return name.encode()[: OBJ_NAME_LEN - 1]
+    return name.encode(errors="surrogateescape")[: OBJ_NAME_LEN - 1]
 
 
 # -- making things
@@ -92,7 +92,7 @@ def prog_load(
 
 def raw_tracepoint_open(prog_fd: int, name: str = "", cookie: int = 0) -> Fd:
     """``BPF_RAW_TRACEPOINT_OPEN``; without a name for programs that know their target since they were loaded."""
-    text = name.encode() + b"\0"
+    text = name.encode(errors="surrogateescape") + b"\0"
     attr, size = pack(Cmd.RAW_TRACEPOINT_OPEN, name=address(text) if name else 0, prog_fd=prog_fd, cookie=cookie)
     return call_fd(Cmd.RAW_TRACEPOINT_OPEN, attr, size)
 

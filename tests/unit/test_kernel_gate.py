@@ -202,6 +202,15 @@ def test_what_a_program_load_hands_over() -> None:
     assert len(attr) == attr_layout(Cmd.PROG_LOAD).offset("func_info_cnt") + 4
 
 
+def test_names_of_any_bytes_reach_the_kernel() -> None:
+    assert syscall.kernel_name("alon\udcff") == b"alon\xff"
+    kernel = Answers(null())
+    with gate.replace(kernel):
+        syscall.prog_load({"prog_type": 6, "prog_name": "alon\udcff"}, bytes(8)).close()
+    ((_, attr),) = kernel.questions
+    assert attr_layout(Cmd.PROG_LOAD).unpack(attr)["prog_name"] == b"alon\xff" + bytes(11)
+
+
 def test_a_log_for_a_map_goes_into_the_common_attributes() -> None:
     kernel = Answers(-errno.EINVAL)
     with gate.replace(kernel), pytest.raises(KernelError):

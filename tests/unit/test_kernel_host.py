@@ -81,7 +81,7 @@ ffffffff82000008 t function.llvm.123456
 
 def test_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "_read_bytes", lambda path: KALLSYMS.encode())
-    assert host.ksyms({"_stext", "twice", "counter", "function", "absent"}) == {
+    assert host.ksyms({"_stext", "twice", "counter", "function", "absent", "no utf-8: \udcff"}) == {
         "_stext": [0xFFFFFFFF81000000],
         "twice": [0xFFFFFFFF81000100, 0xFFFFFFFF81000200],
         "counter": [0xFFFFFFFF82000000],
