@@ -149,7 +149,7 @@ class Loader:
 
     def programs(self, obj: ctypes.c_void_p) -> dict[str, ctypes.c_void_p]:
         found = self.walk(obj, self.library.bpf_object__next_program)
-        return {self.library.bpf_program__name(program).decode(): program for program in found}
+        return {os.fsdecode(self.library.bpf_program__name(program)): program for program in found}
 
     def attach_struct_ops(self, obj: ctypes.c_void_p) -> None:
         """Attaches and detaches each struct_ops map."""
