@@ -95,7 +95,7 @@ class Machine(NamedTuple):
     directory: Path
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.kernel)])
 def machine(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_leaks: None
 ) -> Iterator[Machine]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import sys
@@ -40,6 +41,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.disable()
     try:
         return _main(sys.argv[1:])
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        # that the reader of our output went away (`| head`) is no error; in both cases nothing more can be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            return 0
+        print(f"rawbpf: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return 1
     finally:
         gc.freeze()
 
@@ -53,15 +63,11 @@ def _main(arguments: Sequence[str]) -> int:
     try:
         return _run(args)
     except KeyboardInterrupt:
-        print("rawbpf: interrupted; nothing was left behind", file=sys.stderr)
+        if args.json:
+            print('{"errors": [{"code": "interrupted", "message": "interrupted; nothing was left behind"}]}')
+        else:
+            print("rawbpf: interrupted; nothing was left behind", file=sys.stderr)
         return INTERRUPTED
-    except OSError as error:
-        # that the reader of our output went away (`| head`) is no error; in both cases nothing more can be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            return 0
-        print(f"rawbpf: the output cannot be written: {error.strerror}", file=sys.stderr)
-        return 1
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.cli.output import add_json, print_json, print_table
@@ -137,6 +138,9 @@ def _report(spec: ObjectSpec, plan: Plan, obj: Object, directory: str, args: arg
                 if (p := obj.programs[step.name])]  # fmt: skip
     print_table("programs:", ("name", "section", "id", "tag", "bytes (xlated)"), programs)
     print_table("maps:", ("name", "type", "id"), [(m.name, _lower(m.type), m.id) for m in obj.maps.values()])
+    for step in plan.maps:
+        if step.pin_path:
+            print(f"\npinned by its name, and left there by unload: {step.pin_path}")
     print_table("links:", ("name", "id"), [(link.name, link.id) for link in obj.links.values()])
     for name, why in skipped:
         print(f"\nnot attached: {name}: {why}")
@@ -178,7 +182,7 @@ def _advise(spec: ObjectSpec, obj: Object, directory: str, uses: list[Usage], ar
     print()
     if directory and not args.hold:
         print(f"It stays after this command: its pins below {directory} keep it alive.")
-        print(f"Remove it with: rawbpf unload {directory if args.pin else spec.name}")
+        print(f"Remove it with: rawbpf unload {quote(directory if args.pin else spec.name)}")
     elif args.hold:
         print("It stays until this command ends: Ctrl-C unloads it.")
     else:

@@ -23,7 +23,9 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("object", metavar="OBJ", help="the object file (.o) made by clang -g -O2 -target bpf")
     parser.add_argument("--no-attach", action="store_true", help="load only; attach nothing")
     pins = parser.add_mutually_exclusive_group()
-    pins.add_argument("--no-pin", action="store_true", help="pin nothing: all is gone when the command ends")
+    pins.add_argument(
+        "--no-pin", action="store_true", help="pin nothing, not even by name: all is gone when the command ends"
+    )
     pins.add_argument("--pin", metavar="DIR", help=f"pin below DIR of a bpffs (default: {PIN_ROOT}/OBJNAME)")
     parser.usage = f"{parser.prog} OBJ [options]"  # OBJ first: options with several values would take it
     parser.add_argument(
@@ -82,6 +84,9 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
     if not args.json:
         for warning in spec.warnings:
             print(f"rawbpf: {spec.path}: warning: {warning}", file=sys.stderr)
+    if args.no_pin:
+        for map_ in spec.maps.values():
+            map_.pin_by_name = False
     for setting in args.set:
         name, _equals, text = setting.partition("=")
         if name not in spec.variables:

@@ -10,8 +10,8 @@ from functools import cache, partial
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import KernelError, PermissionDeniedError, RawbpfError, SpecError, VerifierError, where
-from rawbpf.kernel import bpffs, creation, info, syscall, verifier
+from rawbpf.errors import KernelError, PermissionDeniedError, RawbpfError, SpecError, TargetError, VerifierError, where
+from rawbpf.kernel import bpffs, creation, host, info, syscall, verifier
 from rawbpf.kernel.fd import Fd
 from rawbpf.kernel.links import Link
 from rawbpf.kernel.log import debug
@@ -76,6 +76,7 @@ class _Execution:
     def run(self, steps: Iterable[s.Step]) -> Object:
         if self.plan.little != (sys.byteorder == "little"):
             raise SpecError("the plan is for a machine of the other byte order", path=self.plan.path)
+        self.check_kernel()
         try:
             for step in steps:
                 with where(path=self.plan.path):
@@ -90,6 +91,15 @@ class _Execution:
                 with where(path=self.plan.path):
                     raise self.denied from failure
             raise
+
+    def check_kernel(self) -> None:
+        """Offsets and type ids in a plan are those of one kernel. Raises `TargetError` if it is not the running one."""
+        if self.plan.kernel and self.plan.kernel != host.btf_fingerprint():
+            raise TargetError(
+                f"the plan was made for another kernel ({self.plan.target}) than the one that runs",
+                path=self.plan.path,
+                hint="plan again: rawbpf.make_plan(spec)",
+            )
 
     def finish(self) -> Object:
         # BTF and modules were only needed on the way
@@ -118,8 +128,8 @@ class _Execution:
         for undo in [*reversed(self.undo), *(thing.close for thing in held)]:
             try:
                 undo()
-            except (RawbpfError, OSError) as failure:
-                debug("rollback: %s", failure)
+            except (RawbpfError, OSError, KeyboardInterrupt) as failure:
+                debug("rollback: %s", failure)  # who interrupts again wants all the more that nothing stays
 
     # -- handles
 

@@ -197,6 +197,8 @@ def error(command: Cmd, number: int, attr: bytearray | None = None) -> KernelErr
 
         prog_type = attr_layout(command).read(attr, "prog_type") if attr and command == Cmd.PROG_LOAD else None
         return PermissionDeniedError(message, errno=number, command=name, hint=advice.permission(prog_type))
+    if number == _errno.EACCES and command in (Cmd.OBJ_GET, Cmd.OBJ_PIN):
+        return PermissionDeniedError(message, errno=number, command=name, hint="run as root: the directories are 0700")
     return KernelError(message, errno=number, command=name)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,18 @@ def _parse(path: str, base: Btf | None) -> Btf:
 
     with open(path, "rb") as file:
         return Btf(file.read(), base=base, name=os.path.basename(path))
+
+
+@lru_cache(maxsize=1)
+def btf_fingerprint() -> str:
+    """What tells the running kernel from others: the fingerprint of its BTF, empty if it shows none."""
+    from rawbpf.plan.target import fingerprint
+
+    data = _read_bytes(f"{BTF_DIRECTORY}/vmlinux")
+    if data:
+        return fingerprint(data)
+    btf = vmlinux_btf()
+    return fingerprint(btf.data) if btf is not None else ""
 
 
 def module_names() -> list[str]:
@@ -184,6 +197,7 @@ def host_target() -> Target:
         kconfig=kconfig,
         ksyms=ksyms,
         version=version(),
+        little=sys.byteorder == "little",
         cpus=possible_cpus(),
         page_size=os.sysconf("SC_PAGE_SIZE"),
         features=_Features(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rawbpf.errors import RawbpfError
+from rawbpf.errors import RawbpfError, one_line
 from rawbpf.plan import steps as s
 from rawbpf.uapi import AttachType, MapFlag, MapType, ProgType, known
 
@@ -106,7 +106,7 @@ def table(plan: Plan) -> str:
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join((*cells, row[3])).rstrip())
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 def explain(plan: Plan) -> str:
@@ -122,4 +122,4 @@ def explain(plan: Plan) -> str:
         for note in plan.notes.get(step.handle, ()) if isinstance(step, s.LoadProgram) else ():
             source = f"   [{note.source}]" if note.source else ""
             lines.append(f"     insn {note.insn:4}: {note.text}{source}")
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))

@@ -39,6 +39,7 @@ class Plan(NamedTuple):
         variables: the global variables.
         notes: handle of a program → the story of its instructions.
         little: the byte order that it was made for.
+        kernel: the fingerprint of the kernel's BTF, empty where the plan depends on none of its types.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Plan(NamedTuple):
     variables: tuple[PlannedVariable, ...] = ()
     notes: dict[str, tuple[Note, ...]] = {}
     little: bool = True
+    kernel: str = ""
 
     @property
     def programs(self) -> list[s.LoadProgram]:
@@ -84,6 +86,7 @@ class Plan(NamedTuple):
             "path": self.path,
             "target": self.target,
             "little_endian": self.little,
+            "kernel": self.kernel,
             "steps": [s.step_to_json(step) for step in self.steps],
             "variables": [variable._asdict() for variable in self.variables],
             "notes": {handle: [_note_to_json(note) for note in notes] for handle, notes in self.notes.items()},
@@ -108,6 +111,7 @@ class Plan(NamedTuple):
                 tuple(s.checked(PlannedVariable(**variable)) for variable in fields["variables"]),
                 {handle: tuple(map(_note_from_json, notes)) for handle, notes in fields["notes"].items()},
                 fields["little_endian"],
+                fields["kernel"],
             )
             return s.checked(plan)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -100,14 +100,14 @@ class _Planner:
             tuple(self._variables()),
             {f"prog:{name}": tuple(program.notes) for name, program in linked.items() if program.notes},
             self.spec.little,
+            self.target.fingerprint,
         )
 
     # -- choices
 
     def _check(self) -> None:
-        btf = self.target.btf
-        if btf is not None and btf.little != self.spec.little:
-            mine, theirs = ("little" if little else "big" for little in (self.spec.little, btf.little))
+        if self.target.little != self.spec.little:
+            mine, theirs = ("little" if little else "big" for little in (self.spec.little, self.target.little))
             raise TargetError(
                 f"the object is {mine}-endian, {self.target.name} is {theirs}-endian",
                 hint=f"compile with -target bpf{'eb' if theirs == 'big' else 'el'}",

@@ -268,8 +268,8 @@ class Linker:
 
     def _load_extern(self, first: Insn, second: Insn, slot: int, symbol: Symbol, slots: list[Slot]) -> None:
         if symbol.name in self._kconfig:
+            second.imm = i.s32(first.imm + self._kconfig[symbol.name])
             first.src, first.imm = PseudoSrc.MAP_VALUE, 0
-            second.imm = self._kconfig[symbol.name]
             slots.append(Slot(slot * i.INSN_SIZE + 4, f"map:{KCONFIG}"))
             first.note = f"kconfig {symbol.name}"
             return

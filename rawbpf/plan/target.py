@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
+from zlib import crc32
 
 from rawbpf.btf.parse import Btf
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+
+def fingerprint(btf: bytes) -> str:
+    """A short word that tells one kernel's BTF from another's: its length and CRC-32."""
+    return f"{len(btf):x}-{crc32(btf):08x}"
 
 
 class Features(Protocol):
@@ -60,6 +66,7 @@ class Target:
         version: ``KERNEL_VERSION(major, minor, patch)`` as a number, 0 where unknown.
         cpus: the number of possible CPUs, which sizes perf event arrays.
         page_size: in bytes, which sizes ring buffers and arenas.
+        little: whether it is little-endian; by default its BTF tells.
         features: what it can do.
     """
 
@@ -74,12 +81,14 @@ class Target:
         version: int = 0,
         cpus: int = 1,
         page_size: int = 4096,
+        little: bool | None = None,
         features: Features | None = None,
     ) -> None:
         self.name = name
         self.version = version
         self.cpus = cpus
         self.page_size = page_size
+        self._little = little
         self.features = features or Modern()
         self.core_btf: Btf | None = None
         """BTF that replaces vmlinux's for CO-RE alone, as for kernels without BTF of their own."""
@@ -118,6 +127,7 @@ class Target:
             ksyms=lambda names: {name: symbols[name] for name in names if name in symbols},
             version=version,
             cpus=cpus,
+            little=btf.little,
         )
 
     @property
@@ -127,6 +137,18 @@ class Target:
             self._btf = self._load_btf()
             self._btf_known = True
         return self._btf
+
+    @property
+    def little(self) -> bool:
+        """Whether it is little-endian."""
+        if self._little is None:
+            self._little = self.btf.little if self.btf is not None else True
+        return self._little
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this kernel from others, by its types; empty as long as nobody has asked for them."""
+        return fingerprint(self._btf.data) if self._btf is not None else ""
 
     @property
     def modules(self) -> list[Module]:

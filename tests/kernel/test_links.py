@@ -13,7 +13,7 @@ import pytest
 from fake_kernel import FailAt
 
 import rawbpf
-from rawbpf.errors import KernelError, NotSupportedError, SpecError
+from rawbpf.errors import KernelError, NotSupportedError, SpecError, TargetError
 from rawbpf.kernel import bpffs, executor, features, gate, host, info, loaded, syscall
 from rawbpf.kernel import cgroup as cgroups
 from rawbpf.kernel.cgroup import CgroupAttachment, attach_cgroup
@@ -284,3 +284,12 @@ def test_an_iterator_is_read_from_its_descriptor(iterator: Link) -> None:
     assert iterator.info.detail["target_name"] == "bpf_map"
     with syscall.iter_create(iterator.fileno()) as output:
         assert output.read() == b""
+
+
+def test_a_plan_for_another_kernel_is_refused() -> None:
+    plan = rawbpf.make_plan(rawbpf.open(OBJECT))
+    assert plan.kernel
+    with pytest.raises(TargetError, match="made for another kernel"):
+        executor.load(plan._replace(kernel="1-00000000"))
+    with executor.load(plan):
+        pass

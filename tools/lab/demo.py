@@ -90,9 +90,10 @@ def _transfer(
 @contextlib.contextmanager
 def _loaded(path: Path, say: Say) -> Iterator[str]:
     """Load an object, and unload it in the end. Yields the name of the scheduler that it brings."""
-    pins = PINS / path.stem
+    name = path.name.partition(".")[0]
+    pins = PINS / name
     if pins.exists():
-        raise ToolError(f"{path.stem} is loaded already", hint=f"unload it first: python -m rawbpf unload {path.stem}")
+        raise ToolError(f"{name} is loaded already", hint=f"unload it first: python -m rawbpf unload {name}")
     before = _available()
     try:
         _rawbpf("load", _shown(path), say=say)
@@ -102,7 +103,7 @@ def _loaded(path: Path, say: Say) -> Iterator[str]:
         yield new[0]
     finally:
         if pins.exists():
-            _rawbpf("unload", path.stem, say=say)
+            _rawbpf("unload", name, say=say)
 
 
 def _rawbpf(command: str, argument: str, *, say: Say) -> None:
