@@ -254,7 +254,11 @@ class _Planner:
                 missing = linked.functions[known.index(False)][0]
                 raise SpecError(f"BTF has no func_info of the subprogram {missing.name!r}", hint="compile with -g")
             funcs = b"".join(func_info(base, f.func_info.type_id) for f, base in linked.functions if f.func_info)
-        if any(insn.line for insn in linked.functions[0][0].insns):
+        known = [any(insn.line for insn in function.insns) for function, _base in linked.functions]
+        if known[0]:
+            if not all(known):
+                missing = linked.functions[known.index(False)][0]
+                raise SpecError(f"BTF has no line_info of the subprogram {missing.name!r}", hint="compile with -g")
             lines = b"".join(
                 line_info(slot, *insn.line[1:]) for slot, insn in enumerate(linked.insns) if insn.line is not None
             )
