@@ -141,7 +141,7 @@ def test_long_chains_of_calls_need_no_recursion() -> None:
     out = ObjectWriter()
     symbols = [out.function(".text", "s0", [EXIT])]
     for number in range(1, 3000):
-        symbols.append(out.function(".text", f"s{number}", [call(), EXIT], lines=()))
+        symbols.append(out.function(".text", f"s{number}", [call(), EXIT]))
         out.relocate(".text", 2 * number - 1, symbols[-2], R_BPF_64_32)
     out.function("xdp", "f", [call(), EXIT])
     out.relocate("xdp", 0, symbols[-1], R_BPF_64_32)
@@ -273,6 +273,15 @@ def test_no_func_info_of_a_subprogram() -> None:
         planned(out)
 
 
+def test_no_lines_of_a_subprogram() -> None:
+    out = ObjectWriter()
+    sub = out.function(".text", "sub", [MOV_R0, EXIT], lines=())
+    out.function("xdp", "f", [call(), EXIT])
+    out.relocate("xdp", 0, sub, R_BPF_64_32)
+    with pytest.raises(SpecError, match="no line_info of the subprogram 'sub'"):
+        planned(out)
+
+
 # -- maps, data, externs
 
 
@@ -339,11 +348,11 @@ def test_extern_of_the_kernel_configuration() -> None:
     out = ObjectWriter()
     for name in ("CONFIG_A", "CONFIG_B"):
         extern = out.extern(".kconfig", name, t.Var(name, INT, t.Var.EXTERN), size=4)
-    out.function("xdp", "f", [*ld_imm64(), EXIT])
+    out.function("xdp", "f", [*ld_imm64(1, 2), EXIT])
     out.relocate("xdp", 0, extern)
     plan = planned(out, kernel(make_btf(), kconfig="CONFIG_A=1\nCONFIG_B=2"))
     assert program(plan).slots == (Slot(4, "map:.kconfig"),)
-    assert [(insn.src, insn.imm) for insn in code(plan)[:2]] == [(PseudoSrc.MAP_VALUE, 0), (0, 4)]
+    assert [(insn.src, insn.imm) for insn in code(plan)[:2]] == [(PseudoSrc.MAP_VALUE, 0), (0, 4 + 2)]
 
 
 def ksym(type_id: int, *, weak: bool = False) -> ObjectWriter:
