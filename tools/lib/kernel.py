@@ -86,6 +86,7 @@ def extract_btf(vmlinux: Path, output: Path) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0 or not output.stat().st_size:
         raise ToolError(f"{vmlinux}: no BTF in it: {done.stdout.strip()}", hint="it needs CONFIG_DEBUG_INFO_BTF=y")
+    output.chmod(0o644)  # objcopy copies vmlinux's, which can be executed
 
 
 def _in_cache(directory: Path) -> Kernel:
