@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file", metavar="FILE", nargs="?", help="raw BTF, or an ELF file with .BTF (default: the kernel's)"
     )
     dump.add_argument("--base", metavar="FILE", help="the BTF that FILE is split from, for a kernel module's")
-    dump.add_argument("--format", choices=FORMATS, default=None, help="default: c")
-    dump.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
+    form = dump.add_mutually_exclusive_group()
+    form.add_argument("--format", choices=FORMATS, default=None, help="default: c")
+    form.add_argument("--json", action="store_const", const="json", dest="format", help="the same as --format json")
     dump.add_argument(
         "--type", metavar="NAME", nargs="+", action="extend", help="only these types and what they are made of"
     )

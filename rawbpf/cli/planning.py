@@ -99,6 +99,8 @@ def pin_dir(args: argparse.Namespace, spec: ObjectSpec) -> str:
     """Where to pin, or empty for nowhere."""
     if args.no_pin:
         return ""
+    if args.pin == "":
+        raise SpecError("--pin names no directory", hint=f"the default is {PIN_ROOT}/OBJNAME")
     directory = os.path.abspath(args.pin) if args.pin else f"{PIN_ROOT}/{spec.name}"
     if directory == PIN_ROOT:
         raise SpecError(f"{PIN_ROOT} holds the directories of all objects", hint=f"--pin {PIN_ROOT}/NAME")
