@@ -10,7 +10,7 @@ import io
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rawbpf.errors import ElfError
+from rawbpf.errors import ElfError, RawbpfError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,8 +145,11 @@ def _read_sections(data: bytes) -> tuple[Mapping[str, Any], list[Section]]:
 def _read_headers(data: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]], Mapping[str, Any]]:
     # The file header, the section headers, and that of the section with their names. pyelftools' ELFFile is not used:
     # it imports a reader of DWARF, which takes as long as opening an object.
-    from elftools.common.utils import struct_parse
-    from elftools.elf.structs import ELFStructs
+    try:
+        from elftools.common.utils import struct_parse
+        from elftools.elf.structs import ELFStructs
+    except ImportError as error:
+        raise RawbpfError("pyelftools is not installed", hint="pip install pyelftools") from error
 
     stream = io.BytesIO(data)
     try:
