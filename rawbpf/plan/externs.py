@@ -11,6 +11,7 @@ from rawbpf.errors import ExternError, where
 from rawbpf.uapi import BtfKind
 
 if TYPE_CHECKING:
+    from rawbpf.btf.parse import Btf
     from rawbpf.objfile.spec import ExternSpec, ObjectSpec
     from rawbpf.plan.target import Module, Target
 
@@ -89,7 +90,7 @@ def _typed(spec: ObjectSpec, target: Target, extern: ExternSpec, number: int) ->
     assert isinstance(variable, t.Var)
     assert spec.btf is not None
     if not types_compatible(spec.btf, extern.type_id, btf, variable.type_id):
-        raise _incompatible(f"variable {extern.name!r}", _decl(spec, extern), _declaration(btf, type_id), target.name)
+        raise _incompatible(f"variable {extern.name!r}", (spec.btf, extern.var_id), (btf, type_id), target.name)
     place = module.name if module else target.name
     return Resolved(extern, number, True, type_id, module, note=f"{place} [{type_id}]")
 
@@ -111,24 +112,10 @@ def _kfunc(spec: ObjectSpec, target: Target, extern: ExternSpec, number: int) ->
     if not types_compatible(spec.btf, mine.type_id, btf, func.type_id):
         if extern.weak:
             return Resolved(extern, number, note=f"weak, and of another prototype in {target.name}")
-        raise _incompatible(
-            f"kernel function {extern.essential_name!r}", _decl(spec, extern), _declaration(btf, type_id), target.name
-        )
+        what = f"kernel function {extern.essential_name!r}"
+        raise _incompatible(what, (spec.btf, extern.var_id), (btf, type_id), target.name)
     place = module.name if module else target.name
     return Resolved(extern, number, True, type_id, module, note=f"{place} [{type_id}]")
-
-
-def _decl(spec: ObjectSpec, extern: ExternSpec) -> str:
-    assert spec.btf is not None
-    return _declaration(spec.btf, extern.var_id)
-
-
-def _declaration(btf: object, type_id: int) -> str:
-    from rawbpf.btf.decl import type_decl
-    from rawbpf.btf.parse import Btf
-
-    assert isinstance(btf, Btf)
-    return type_decl(btf, type_id)
 
 
 class _Mismatch(ExternError):
@@ -143,10 +130,14 @@ class _Mismatch(ExternError):
         return [f"    object: {self.mine}", f"    kernel: {self.theirs}"]
 
 
-def _incompatible(what: str, mine: str, theirs: str, kernel: str) -> ExternError:
+def _incompatible(what: str, mine: tuple[Btf, int], theirs: tuple[Btf, int], kernel: str) -> ExternError:
+    # the VAR or FUNC of both sides
+    from rawbpf.btf.decl import type_decl
+
+    one, other = type_decl(*mine), type_decl(*theirs)
     return _Mismatch(
-        f"{what} has another type in {kernel}: object `{mine}`, kernel `{theirs}`",
-        mine,
-        theirs,
+        f"{what} has another type in {kernel}: object `{one}`, kernel `{other}`",
+        one,
+        other,
         "change the declaration; a flavor (NAME___v2) declares a second one beside it",
     )
