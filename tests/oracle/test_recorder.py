@@ -22,6 +22,7 @@ from tools.lib.oracle.recorder import Call, Handle, run
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
 pytestmark = pytest.mark.oracle
 
 ROOT = Path(__file__).parents[2]
@@ -63,10 +64,9 @@ print(*bpf(5, attr))
 )
 
 
-def test_layouts_are_the_kernels() -> None:
+def test_layouts_are_the_kernels(require: Callable[[object, str], None]) -> None:
     vmlinux = Path("/sys/kernel/btf/vmlinux")
-    if not vmlinux.exists():
-        pytest.skip("this kernel has no BTF")
+    require(vmlinux.exists(), "this kernel has no BTF")
     types = btftext.lines(vmlinux.read_bytes())
     member = re.compile(r"name=(\S+) type=(\d+) offset=(\d+)")
     kernel: list[dict[str, int]] = []  # for each struct in the union, each field's offset in bytes
