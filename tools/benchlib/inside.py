@@ -84,6 +84,34 @@ def btf(path: str) -> dict[str, dict[str, float]]:
     return clock.rows
 
 
+def curve(path: str) -> dict[str, dict[str, float]]:
+    """What planning an object takes for the running kernel, and for each thousand of its instructions."""
+    clock = Clock()
+    _import()
+    target = rawbpf.host_target()
+    clock("index", lambda: target.btf)
+    spec = clock("open", lambda: rawbpf.open(path))
+    clock("first", lambda: rawbpf.make_plan(spec, target))
+    fresh = rawbpf.open(path)
+    clock("warm", lambda: rawbpf.make_plan(fresh, target))
+    insns = sum(len(program.insns) for program in spec.programs.values())
+    ms = {phase: row[CPU] for phase, row in clock.rows.items()}
+    return {
+        f"{len(spec.programs)} programs, {insns:,} insns": {
+            "open ms": ms["open"],
+            "plan, index cold ms": ms["index"] + ms["first"],
+            "plan, index warm ms": ms["warm"],
+            "warm, of 1,000 insns ms": 1000 * ms["warm"] / insns,
+            "peak MiB": _peak_mib(),
+        }
+    }
+
+
+def _peak_mib() -> float:
+    with open("/proc/self/status", encoding="ascii") as status:
+        return int(status.read().partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def kept(path: str) -> dict[str, dict[str, float]]:
     """Load a plan from a file that ``rawbpf plan --json`` wrote."""
     import json
@@ -96,7 +124,7 @@ def kept(path: str) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     work, path = sys.argv[1:]
-    rows = {"phases": phases, "btf": btf, "kept": kept}[work](path)
+    rows = {"phases": phases, "btf": btf, "curve": curve, "kept": kept}[work](path)
     import json
 
     print(json.dumps(rows))
