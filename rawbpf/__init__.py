@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rawbpf.btf.parse import Btf
     from rawbpf.errors import KernelError, NotSupportedError, RawbpfError, VerifierError
+    from rawbpf.kernel import attach
     from rawbpf.kernel.host import host_target
     from rawbpf.kernel.links import Link
     from rawbpf.kernel.maps import Map
@@ -48,6 +49,7 @@ __all__ = [
     "RawbpfError",
     "Target",
     "VerifierError",
+    "attach",
     "execute",
     "host_target",
     "load",
@@ -75,6 +77,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "attach":
+        from rawbpf.kernel import attach
+
+        return attach
     if name not in _HOMES:
         raise AttributeError(f"module 'rawbpf' has no attribute {name!r}")
     from importlib import import_module

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rawbpf.btf.parse import Btf
-    from rawbpf.kernel.object import Attachment
+    from rawbpf.kernel.object import Attached
     from rawbpf.plan.plan import Plan
 
 _LOAD = (s.LoadBtf, s.CreateMap, s.UpdateMap, s.FillArena, s.FreezeMap, s.LoadProgram, s.BindMap, s.Close)
@@ -68,7 +68,7 @@ class _Execution:
         self.plan = plan
         self.btf: Callable[[], Btf | None] = cache(partial(_parse_btf, plan))
         self.made: dict[str, Fd | Pinnable | None] = {}  # by handle; None: BTF that the kernel did not take
-        self.links: dict[str, Attachment] = {}
+        self.links: dict[str, Attached] = {}
         self.reused: set[str] = set()
         self.undo: list[Callable[[], object]] = []
         self.denied: PermissionDeniedError | None = None  # why there is no BTF
@@ -342,9 +342,9 @@ class _Execution:
         source, name = self.thing(step.source), _name(step.handle)
         with where(symbol=name):
             if isinstance(source, Program) and step.target_path:
-                from rawbpf.kernel.cgroup import attach_cgroup
+                from rawbpf.kernel.attach import cgroup
 
-                made = attach_cgroup(source, step.target_path, attach_type=step.attach_type, flags=step.flags)
+                made = cgroup(source, step.target_path, attach_type=step.attach_type, flags=step.flags)
             elif isinstance(source, Map):
                 ops = (o for o in self.plan.steps if isinstance(o, s.SetStructOps))
                 made = self.struct_ops(next(o for o in ops if o.map == step.source)).create_link()

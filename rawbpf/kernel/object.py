@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rawbpf.btf.parse import Btf
-    from rawbpf.kernel.cgroup import CgroupAttachment
+    from rawbpf.kernel.attach import Attachment
     from rawbpf.kernel.links import Link, Registration
     from rawbpf.kernel.maps import Map
     from rawbpf.kernel.programs import Program
     from rawbpf.kernel.struct_ops import StructOps
 
-    Attachment = Link | Registration | CgroupAttachment
+    Attached = Link | Registration | Attachment
 
 
 class Object:
@@ -38,7 +38,7 @@ class Object:
         self.path = path
         self.maps: dict[str, Map] = {}
         self.programs: dict[str, Program] = {}
-        self.links: dict[str, Attachment] = {}
+        self.links: dict[str, Attached] = {}
         self.struct_ops: dict[str, StructOps] = {}
         self.variables: dict[str, Variable] = {}
         self.skipped: dict[str, str] = {}
@@ -49,27 +49,49 @@ class Object:
         """The object's BTF, or None if it has none."""
         return self._btf()
 
-    def attach(self) -> list[Attachment]:
-        """Attach all that attaches by itself and is not attached yet: every struct_ops. If one fails, none is attached.
+    def attach(self, **options: Any) -> list[Attached]:
+        """Attach all that attaches by itself and is not attached yet. If one fails, none is attached.
 
-        Programs that have to be told where (a control group, an interface) are left, and named in `skipped`.
+        What is left is named in `skipped`: programs whose SEC() does not say to what, and that have to be told where.
+
+        Args:
+            options: where: ``cgroup=DIRECTORY``, ``dev=NAME``, ``netns=PATH``, ``pid=NUMBER``, each for all programs
+                that take it.
         """
-        made: list[Attachment] = []
+        made: dict[str, Attached] = {}
+        skipped: dict[str, str] = {}
         try:
-            for name, ops in self.struct_ops.items():
-                if name not in self.links:
-                    with where(path=self.path):
-                        made.append(ops.attach())
+            with where(path=self.path):
+                self._attach_programs(options, made, skipped)
+                for name, ops in self.struct_ops.items():
+                    if name not in self.links:
+                        made[name] = ops.attach()
         except BaseException:
-            for link in reversed(made):
+            for link in reversed(made.values()):
                 link.close()
             raise
-        self.links |= {link.name: link for link in made}
+        self.links |= made
+        self.skipped = skipped
+        return list(made.values())
+
+    def _attach_programs(self, options: dict[str, Any], made: dict[str, Attached], skipped: dict[str, str]) -> None:
+        from rawbpf.kernel.attach import auto
+        from rawbpf.objfile.attaching import OPTIONS, attaching, why_not
+
+        if unknown := sorted(options.keys() - set(OPTIONS)):
+            raise SpecError(f"attach() takes no {unknown[0]!r}", hint=f"it takes {', '.join(OPTIONS)}")
         in_struct = {name for ops in self.struct_ops.values() for name in ops.programs}
         for name, program in self.programs.items():
-            if name not in in_struct and name not in self.links:
-                self.skipped[name] = f'SEC("{program.section}") is attached by hand'
-        return made
+            if name in in_struct or name in self.links:
+                continue
+            how = attaching(program.section)
+            how = how and how.given(options)
+            if not program.auto_attach:
+                skipped[name] = "it is not to be attached with all others"
+            elif how is None or how.missing:
+                skipped[name] = why_not(program.section, how)
+            else:
+                made[name] = auto.attach(program, how)
 
     def pin(self, directory: str | os.PathLike[str]) -> list[str]:
         """Pin all maps, programs and links, as ``DIRECTORY/maps/NAME``, ``…/programs/NAME`` and ``…/links/NAME``.

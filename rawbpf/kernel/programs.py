@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rawbpf.errors import SpecError, where
 from rawbpf.kernel import info, syscall
 from rawbpf.kernel.pinnable import Pinnable
 from rawbpf.uapi import Cmd, ProgType
@@ -12,8 +13,10 @@ from rawbpf.uapi import Cmd, ProgType
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from rawbpf.kernel.attach import Attachment
     from rawbpf.kernel.fd import Fd
     from rawbpf.kernel.info import ProgCode, ProgInfo
+    from rawbpf.kernel.links import Link
     from rawbpf.kernel.syscall import RunResult
 
 # Types whose test run changes a packet and shows it, and types whose test run shows the context as well
@@ -39,7 +42,7 @@ class Program(Pinnable):
     Attributes:
         name: its name: the C function's, or from the kernel (15 bytes of it).
         section: the SEC() that it came from, empty if that is not known.
-        auto_attach: how it attaches by itself, as the SEC() table calls it; empty if it does not.
+        auto_attach: how it attaches, as the SEC() table calls it; empty if it shall not with all others.
         target: what the SEC() names behind the slash.
         expected_attach_type: as it was loaded.
         log: the verifier's log, where one was asked for.
@@ -89,6 +92,23 @@ class Program(Pinnable):
     def code(self) -> ProgCode:
         """Its instructions as the kernel rewrote them, the machine code, function and line records."""
         return info.prog_code(self.fileno())
+
+    def attach(self, **target: Any) -> Link | Attachment:
+        """Attach it to what its SEC() says, by the function of `rawbpf.attach` that does so.
+
+        `target` are arguments of that function: they add to what the SEC() says, or win over it
+        (``attach(cgroup="/sys/fs/cgroup/mine")``, ``attach(symbol="tcp_v4_connect", cookie=7)``).
+
+        Raises:
+            SpecError: its SEC() is not known or says too little, or the function takes no such argument.
+            KernelError: what the function raises.
+        """
+        from rawbpf.kernel.attach import auto
+
+        with where(symbol=self.name, section=self.section or None):
+            if not self.section:
+                raise SpecError("it is not known from which SEC() it came", hint="rawbpf.attach.KIND(program, …)")
+            return auto.attach(self, auto.wanted(self).with_arguments(target))
 
     def test_run(
         self, data: bytes = b"", context: bytes = b"", *, repeat: int = 0, flags: int = 0, cpu: int = 0

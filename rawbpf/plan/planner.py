@@ -208,7 +208,7 @@ class _Planner:
                 attach_btf_id=attach_btf.type_id,
                 attach_btf=attach_btf.module.handle if attach_btf.module else "",
                 fd_array=tuple(self.fd_array),
-                auto_attach=program.definition.attach if program.definition and program.autoattach else "",
+                auto_attach=_attach_word(program),
                 target=program.target,
                 reason=_program_reason(program, linked),
                 btf=BTF if self.spec.btf is not None else "",
@@ -315,6 +315,11 @@ def _fd_array(externs: dict[str, Resolved]) -> list[str]:
     # index 0 means vmlinux and is never looked up
     handles = [extern.module.handle for extern in externs.values() if extern.module and extern.extern.kind == "kfunc"]
     return ["", *dict.fromkeys(handles)] if handles else []
+
+
+def _attach_word(program: ProgramSpec) -> str:
+    definition = program.definition
+    return (definition.attach or definition.manual) if definition and program.autoattach else ""
 
 
 def _program_reason(program: ProgramSpec, linked: Linked) -> str:

@@ -108,7 +108,7 @@ class LoadProgram(NamedTuple):
         func_info, line_info: as the kernel reads them, each record `func_info_rec_size` / `line_info_rec_size` bytes.
         attach_btf: whose BTF `attach_btf_id` is of: empty for vmlinux, a ``module:`` handle, or a ``prog:`` handle.
         fd_array: handles for kfunc calls into modules; index 0 is never used by an instruction.
-        auto_attach: how it attaches by itself (the SEC() table's word), empty if it does not.
+        auto_attach: how it attaches (the SEC() table's word), empty if it shall not with all others.
         target: what the SEC() names behind the slash.
     """
 

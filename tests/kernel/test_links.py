@@ -15,8 +15,9 @@ from fake_kernel import FailAt
 import rawbpf
 from rawbpf.errors import KernelError, NotSupportedError, SpecError, TargetError
 from rawbpf.kernel import bpffs, executor, features, gate, host, info, loaded, syscall
-from rawbpf.kernel import cgroup as cgroups
-from rawbpf.kernel.cgroup import CgroupAttachment, attach_cgroup
+from rawbpf.kernel.attach import Attachment
+from rawbpf.kernel.attach import _cgroup as cgroups
+from rawbpf.kernel.attach import cgroup as attach_cgroup
 from rawbpf.kernel.links import Link, Registration
 from rawbpf.kernel.programs import Program
 from rawbpf.plan import steps as s
@@ -241,7 +242,7 @@ def test_a_cgroup_without_links(cgroup: Path, filters: list[Program], monkeypatc
 
     with gate.replace(old_kernel):
         attachment = attach_cgroup(filters[0], cgroup)
-        assert isinstance(attachment, CgroupAttachment)
+        assert isinstance(attachment, Attachment)
         with attachment:
             assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == [filters[0].id]
             assert attachment.id == filters[0].id

@@ -22,6 +22,10 @@ def describe(name: str) -> Iterator[str]:
         for member in sorted(dir(value)):
             if not member.startswith("_") and _own(value, member):
                 yield f"    {member}{_signature(inspect.getattr_static(value, member))}"
+    elif inspect.ismodule(value):
+        yield f"module {name}"
+        for member in value.__all__:
+            yield f"    {member}{_signature(getattr(value, member))}"
     else:
         yield f"{name}{_signature(value)}"
 
