@@ -14,7 +14,7 @@ from rawbpf.btf.record import EnumValue
 from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from typing_extensions import Buffer
 
@@ -54,6 +54,11 @@ class Codec:
         self.size = size
         self.count = count
 
+    @property
+    def plain(self) -> str:
+        """The `struct` format, without byte order, of all that a value is made of; empty where it is not so plain."""
+        return self.format
+
     def decode(self, data: Buffer, offset: int = 0) -> Any:
         """The value at an offset into `data`. Raises `SpecError` if there are too few bytes."""
         view = data if isinstance(data, bytes) else memoryview(data).cast("B")
@@ -72,6 +77,29 @@ class Codec:
         except Misfit as misfit:
             raise _spec_error(misfit) from None
         return bytes(buffer)
+
+    def decode_many(self, data: Buffer, step: int = 0) -> list[Any]:
+        """All values that stand in `data` one behind the other, `step` bytes apart (by default their size)."""
+        view = memoryview(data).cast("B")
+        read = self.read
+        return [read(view, offset) for offset in range(0, len(view), step or self.size)]
+
+    def encode_many(self, values: Sequence[Any]) -> bytes:
+        """The bytes of values, one behind the other. Raises `SpecError`, which tells the index of the one at fault."""
+        parts = []
+        for index, value in enumerate(values):
+            try:
+                parts.append(self.encode(value))
+            except SpecError as error:
+                error.message = f"[{index}]: {error.message}"
+                raise
+        return b"".join(parts)
+
+    def new(self, **members: Any) -> Any:
+        """A value that is zero, but for these members of a struct. Raises `SpecError` for a member that is none."""
+        if members:
+            raise SpecError(f"{self.label} has no members")
+        return self.decode(bytes(self.size))
 
     def parse(self, text: str) -> Any:
         """The value that a text (of a command line) stands for. Raises `SpecError` for what the type cannot hold."""
@@ -116,7 +144,7 @@ class Cell(NamedTuple):
     store: Callable[[bytearray, int, int], None]
     low: int
     high: int
-    format: str
+    layout: struct.Struct | None = None
 
 
 def whole_cell(size: int, signed: bool, little: bool) -> Cell:
@@ -127,7 +155,7 @@ def whole_cell(size: int, signed: bool, little: bool) -> Cell:
         return bit_cell(0, 8 * size, signed, little)
     layout = struct.Struct(("<" if little else ">") + (letter if signed else letter.upper()))
     unpack = layout.unpack_from
-    return Cell(lambda data, offset: unpack(data, offset)[0], layout.pack_into, low, high, layout.format[1:])
+    return Cell(lambda data, offset: unpack(data, offset)[0], layout.pack_into, low, high, layout)
 
 
 def bit_cell(start: int, bits: int, signed: bool, little: bool) -> Cell:
@@ -149,16 +177,45 @@ def bit_cell(start: int, bits: int, signed: bool, little: bool) -> Cell:
         rest = int.from_bytes(buffer[offset : offset + size], order) & ~(mask << shift)
         buffer[offset : offset + size] = (rest | (value & mask) << shift).to_bytes(size, order)
 
-    return Cell(load, store, -sign, mask >> 1 if signed else mask, "")
+    return Cell(load, store, -sign, mask >> 1 if signed else mask)
 
 
 class IntCodec(Codec):
     """Integers and pointers: `int`."""
 
+    packs = True
+    """Whether `struct` accepts all that the type can hold, and nothing else (but the name of an enumerator)."""
+
     def __init__(self, label: str, size: int, cell: Cell) -> None:
         super().__init__(label, size)
         self.cell = cell
-        self.format = cell.format
+        self.layout = cell.layout
+        self.format = cell.layout.format[1:] if cell.layout else ""
+
+    def encode(self, value: Any) -> bytes:
+        if self.packs and self.layout:
+            try:
+                return self.layout.pack(value)
+            except struct.error:  # the name of an enumerator, or a misfit, which is told in words
+                pass
+        return super().encode(value)
+
+    def decode_many(self, data: Buffer, step: int = 0) -> list[Any]:
+        view = memoryview(data).cast("B")
+        if not self.layout or step not in (0, self.size) or len(view) % self.size:
+            return super().decode_many(view, step)
+        order, letter = self.layout.format[0], self.layout.format[1:]
+        values = struct.unpack(f"{order}{len(view) // self.size}{letter}", view)
+        return list(map(self.convert, values) if self.convert else values)
+
+    def encode_many(self, values: Sequence[Any]) -> bytes:
+        if self.packs and self.layout:
+            order, letter = self.layout.format[0], self.layout.format[1:]
+            try:
+                return struct.pack(f"{order}{len(values)}{letter}", *values)
+            except struct.error:
+                pass
+        return super().encode_many(values)
 
     def read(self, data: Any, offset: int) -> Any:
         return self.cell.load(data, offset)
@@ -184,6 +241,7 @@ class BoolCodec(IntCodec):
     """``_Bool``: `bool`."""
 
     convert = bool
+    packs = False
 
     def __init__(self, label: str, size: int, cell: Cell) -> None:
         super().__init__(label, size, cell._replace(low=0, high=1))

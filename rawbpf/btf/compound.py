@@ -7,11 +7,14 @@ import struct
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rawbpf.btf.codec import Codec, Misfit, near, raw_bytes
+from rawbpf.btf.codec import Codec, IntCodec, Misfit, near, raw_bytes
 from rawbpf.btf.record import Record, members_of, raw_of, record_class
+from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from typing_extensions import Buffer
 
 
 class ListCodec(Codec):
@@ -96,13 +99,45 @@ class RecordCodec(Codec):
         self._readers = [(field.name, field.at, field.codec.read) for field in fields]
         self._layout = None if self._shared else _layout(fields, "<" if little else ">")
         self._converts = [(field.name, field.codec.convert) for field in fields if field.codec.convert]
+        self._packs = self._layout is not None and all(isinstance(f.codec, IntCodec) and f.codec.packs for f in fields)
+
+    def encode(self, value: Any) -> bytes:
+        values = value.__dict__ if isinstance(value, Record) else value
+        if self._packs and self._layout and isinstance(values, dict) and len(values) == len(self.fields):
+            try:
+                return self._layout.pack(*[values[name] for name in self.fields]).ljust(self.size, b"\0")
+            except (struct.error, KeyError):  # the name of an enumerator, or a misfit, which is told in words
+                pass
+        return super().encode(value)
+
+    def decode_many(self, data: Buffer, step: int = 0) -> list[Any]:
+        view = memoryview(data).cast("B")
+        if not self._layout or len(view) % (step or self.size):
+            return super().decode_many(view, step)
+        padded = struct.Struct(f"{self._layout.format}{(step or self.size) - self._layout.size}x")
+        return list(map(self._record, padded.iter_unpack(view)))
+
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        values = dict(zip(self.fields, row, strict=True))
+        for name, convert in self._converts:
+            values[name] = convert(values[name])
+        return self.make._make(values)
+
+    def new(self, **members: Any) -> Any:
+        record = self.read(bytes(self.size), 0)
+        for name, value in members.items():
+            if name not in self.fields:
+                raise SpecError(f"{self.label} has no member {name!r}", hint=near(name, self.fields))
+            record[name] = value
+        return record
+
+    @property
+    def plain(self) -> str:
+        return self._layout.format[1:] if self._layout else ""
 
     def read(self, data: Any, offset: int) -> Any:
         if self._layout:
-            values = dict(zip(self.fields, self._layout.unpack_from(data, offset), strict=True))
-            for name, convert in self._converts:
-                values[name] = convert(values[name])
-            return self.make._make(values)
+            return self._record(self._layout.unpack_from(data, offset))
         values = {name: read(data, offset + at) for name, at, read in self._readers}
         return self.make._make(values, bytes(data[offset : offset + self.size]) if self._shared else b"")
 

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _RAW = "\0raw"  # where a record keeps its bytes; no member's name
+_adopt = object.__setattr__
 
 
 class EnumValue(int):
@@ -52,9 +53,9 @@ class Record:
     def _make(cls, values: dict[str, Any], raw: bytes = b"") -> Record:
         # `raw` is kept where the members alone do not tell the bytes: in what has a union
         record = cls.__new__(cls)
-        record.__dict__.update(values)
+        _adopt(record, "__dict__", values)
         if raw:
-            record.__dict__[_RAW] = raw
+            values[_RAW] = raw
         return record
 
     def _asdict(self) -> dict[str, Any]:
