@@ -139,6 +139,10 @@ def _has_map_type(kind: MapType) -> bool | None:
     match kind:
         case MapType.STACK_TRACE:
             fields["value_size"] = 8
+        case MapType.INSN_ARRAY:
+            fields["value_size"] = 16
+        case MapType.RHASH:
+            fields["map_flags"] = MapFlag.NO_PREALLOC
         case MapType.LPM_TRIE:
             fields |= {"key_size": 8, "map_flags": MapFlag.NO_PREALLOC}
         case MapType.CGROUP_STORAGE | MapType.PERCPU_CGROUP_STORAGE:

@@ -15,6 +15,7 @@ from rawbpf.plan import steps as s
 from rawbpf.plan.attach_btf import find_attach_btf
 from rawbpf.plan.externs import resolve_externs
 from rawbpf.plan.handed_btf import handed_btf
+from rawbpf.plan.jump_tables import create_jump_tables
 from rawbpf.plan.map_steps import BTF, MapPlanner
 from rawbpf.plan.plan import Plan, PlannedVariable
 from rawbpf.plan.relocate import Linker
@@ -79,13 +80,15 @@ class _Planner:
         programs = self._choose_programs()
         externs = resolve_externs(self.spec, self.target)
         linked = self._link(programs, externs)
-        steps: list[s.Step] = []
+        tables = [table for program in programs for table in linked[program.name].jump_tables]
+        steps: list[s.Step] = [*create_jump_tables(tables, little=self.spec.little)]
         steps += self._btf_steps()
         steps += self.maps.create({ops.spec.name: ops for ops in self.struct_ops if self._complete(ops)})
         constants = [map_.name for map_ in self.maps.created if map_.kind == "rodata"]
         for program in programs:
             steps.append(self._program_step(program, linked[program.name]))
             steps += [s.BindMap(f"prog:{program.name}", f"map:{name}", _BIND_REASON) for name in constants]
+        steps += [s.Close(table.handle, "the program holds it") for table in tables]
         steps += self.maps.fill_prog_arrays(linked)
         if attach:
             steps += self._struct_ops_steps()

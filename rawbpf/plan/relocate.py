@@ -16,6 +16,7 @@ from rawbpf.errors import ElfError, RelocationError, SpecError, where
 from rawbpf.objfile import insn as i
 from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
+from rawbpf.plan.jump_tables import JumpTables
 from rawbpf.plan.plan import Note
 from rawbpf.plan.steps import Slot
 from rawbpf.uapi import BtfKind, MapType, PseudoCall, PseudoSrc
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rawbpf.objfile.insn import Insn
     from rawbpf.objfile.spec import FunctionSpec, MapSpec, ObjectSpec, ProgramSpec
     from rawbpf.plan.externs import Resolved
+    from rawbpf.plan.jump_tables import JumpTable
 
 POISON_CORE = 0xBAD2310
 POISON_MAP = 2001000000
@@ -50,12 +52,14 @@ class Linked(NamedTuple):
         insns: all slots. slots: where file descriptors are missing.
         functions: the functions in it, with the slot at which each begins.
         notes: what was done to which instruction.
+        jump_tables: where its indirect jumps may go.
     """
 
     insns: list[Insn]
     slots: list[Slot]
     functions: list[tuple[FunctionSpec, int]]
     notes: list[Note]
+    jump_tables: list[JumpTable]
 
 
 class Linker:
@@ -139,8 +143,9 @@ class Linker:
         callback = self._exception_callback(program)
         if callback is not None and all(function is not callback for function, _base in functions):
             self._append(callback, out, functions)
-        slots = self._references(out)
-        return Linked(out, slots, functions, self._notes(out))
+        tables = JumpTables(self._spec, program.name, functions, len(out))
+        slots = self._references(out, tables)
+        return Linked(out, slots, functions, self._notes(out), list(tables.found.values()))
 
     def _exception_callback(self, program: ProgramSpec) -> FunctionSpec | None:
         names = self._callbacks.get(program.func_info.type_id, []) if program.func_info else []
@@ -210,7 +215,7 @@ class Linker:
 
     # -- maps, data, externs
 
-    def _references(self, insns: list[Insn]) -> list[Slot]:
+    def _references(self, insns: list[Insn], tables: JumpTables) -> list[Slot]:
         slots: list[Slot] = []
         for slot, insn in enumerate(insns):
             relo = insn.relo
@@ -218,7 +223,10 @@ class Linker:
                 continue
             with where(insn=slot, source=partial(self.source, insns, slot)):
                 insn = own(insns, slot)
-                if insn.is_ld_imm64:
+                if insn.is_ld_imm64 and tables.holds(relo.symbol):
+                    insn.src, insn.imm, insn.note = PseudoSrc.MAP_VALUE, 0, f"jump table {relo.symbol.name}"
+                    slots.append(Slot(slot * i.INSN_SIZE + 4, tables.handle(relo.symbol, slot)))
+                elif insn.is_ld_imm64:
                     self._load(insns, slot, relo.symbol, slots)
                 elif insn.is_pseudo_call:
                     self._kfunc(insn, relo.symbol)
