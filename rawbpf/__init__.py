@@ -119,6 +119,9 @@ def make_plan(
     only: Collection[str] | None = None,
     kconfig: str = "",
     cgroup: str = "",
+    dev: str = "",
+    netns: str = "",
+    pid: int | None = None,
 ) -> Plan:
     """Work out what to ask of a kernel to load an object. Nothing is asked of it yet.
 
@@ -129,7 +132,8 @@ def make_plan(
         pin_dir: add the steps that pin everything below this directory of a bpffs.
         only: load just the programs with these names.
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
-        cgroup: with `attach`: the path of the cgroup to which programs for cgroups are attached.
+        cgroup, dev, netns, pid: with `attach`: to what those programs are attached that take such: the directory of a
+            cgroup, a network device, a network namespace, a process.
 
     Raises:
         SpecError, ExternError, RelocationError, CoreRelocationError: the object does not fit the kernel.
@@ -141,7 +145,8 @@ def make_plan(
         from rawbpf.kernel.host import host_target
 
         target = host_target()
-    return planner.make_plan(spec, target, attach=attach, pin_dir=pin_dir, only=only, kconfig=kconfig, cgroup=cgroup)
+    options = {"cgroup": cgroup, "dev": dev, "netns": netns, "pid": pid}
+    return planner.make_plan(spec, target, attach=attach, pin_dir=pin_dir, only=only, kconfig=kconfig, **options)
 
 
 def load(source: ObjectSpec | Plan | str | os.PathLike[str], target: Target | None = None) -> Object:

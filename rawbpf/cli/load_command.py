@@ -11,7 +11,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.cli.output import add_json, print_json, print_table
-from rawbpf.cli.planning import add_plan_arguments, open_spec, pin_dir, plan_to_json
+from rawbpf.cli.planning import add_plan_arguments, open_spec, pin_dir, plan_options, plan_to_json
 from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _plan(spec: ObjectSpec, directory: str, args: argparse.Namespace) -> Plan:
         pin_dir=directory,
         only=args.only,
         kconfig="\n".join(args.kconfig),
-        cgroup=args.cgroup or "",
+        **plan_options(args),
     )
 
 
@@ -126,7 +126,7 @@ def _wait() -> None:
 def _report(spec: ObjectSpec, plan: Plan, obj: Object, directory: str, args: argparse.Namespace) -> None:
     attached = set(obj.links) | {name for name, ops in obj.struct_ops.items() if not ops.has_link}
     uses = [use for name in obj.struct_ops if name in attached and (use := _usage(spec, name))]
-    skipped = [(name, why) for name, why in _not_attached(spec, obj) if not args.no_attach]
+    skipped = _not_attached(obj)
     if args.json:
         print_json(_to_json(spec, plan, obj, directory, uses, skipped))
         return
@@ -162,20 +162,12 @@ def _usage(spec: ObjectSpec, name: str) -> Usage | None:
     return usage(ops.type_name.partition("___")[0], label if isinstance(label, str) else "")
 
 
-def _not_attached(spec: ObjectSpec, obj: Object) -> list[tuple[str, str]]:
-    skipped = []
-    in_struct = {name for ops in spec.struct_ops.values() for name in ops.functions.values()}
-    for name in obj.programs:
-        definition = spec.programs[name].definition
-        if name in obj.links or name in in_struct or definition is None:
-            continue
-        if definition.manual == "cgroup":
-            skipped.append((name, "it needs a cgroup: rawbpf load … --cgroup DIR"))
-        elif definition.manual:
-            skipped.append((name, f'SEC("{spec.programs[name].sec_name}") is attached by hand ({definition.manual})'))
-        else:
-            skipped.append((name, f"this version does not attach {definition.name.rstrip('+')} programs yet"))
-    return skipped
+def _not_attached(obj: Object) -> list[tuple[str, str]]:
+    from rawbpf.kernel.attach import Attachment
+
+    unpinned = [name for name, link in obj.links.items() if isinstance(link, Attachment)]
+    why = "it is attached as long as this command runs: this kernel has no link for it, which could be pinned"
+    return [*obj.skipped.items(), *((name, why) for name in unpinned)]
 
 
 def _advise(spec: ObjectSpec, obj: Object, directory: str, uses: list[Usage], args: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rawbpf.cli.output import add_json, print_json
-from rawbpf.cli.planning import add_plan_arguments, open_spec, pin_dir, plan_to_json
+from rawbpf.cli.planning import add_plan_arguments, open_spec, pin_dir, plan_options, plan_to_json
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         pin_dir=pin_dir(args, spec),
         only=args.only,
         kconfig="\n".join(args.kconfig),
-        cgroup=args.cgroup or "",
+        **plan_options(args),
     )
     if args.json:
         print_json(plan_to_json(spec, plan))

@@ -11,11 +11,20 @@ from typing import TYPE_CHECKING, Any
 from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rawbpf.objfile.spec import ObjectSpec
     from rawbpf.plan.plan import Plan
     from rawbpf.plan.steps import CreateMap, LoadProgram
 
 PIN_ROOT = "/sys/fs/bpf/rawbpf"
+
+
+# where to attach: a keyword of make_plan each
+_WHERE: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "cgroup": (str, "DIR", "attach the programs that are for cgroups to this one"),
+    "pid": (int, "PID", "attach the programs that watch user space to this process only"),
+}
 
 
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +44,8 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         help="load just the named programs, and all maps; a struct_ops of which a program is left out is not created",
     )
-    parser.add_argument("--cgroup", metavar="DIR", help="attach the programs that are for cgroups to this one")
+    for option, (kind, metavar, text) in _WHERE.items():
+        parser.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
@@ -70,6 +80,7 @@ def _kconfig(text: str) -> str:
 
 def open_spec(args: argparse.Namespace) -> ObjectSpec:
     """The object, with the variables of ``--set`` set."""
+    from rawbpf.objfile.attaching import options_of
     from rawbpf.objfile.reader import open_object
 
     spec = open_object(args.object)
@@ -79,8 +90,9 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
             path=spec.path,
             hint='a program is a function with SEC("…"), a map a variable with SEC(".maps")',
         )
-    if args.cgroup and not any(p.definition and p.definition.manual == "cgroup" for p in spec.programs.values()):
-        raise SpecError("no program of the object is for a cgroup", path=spec.path, hint="leave --cgroup out")
+    for option in plan_options(args):
+        if not any(option in options_of(program.sec_name) for program in spec.programs.values()):
+            raise SpecError(f"no program of the object takes a {option}", path=spec.path, hint=f"leave --{option} out")
     if not args.json:
         for warning in spec.warnings:
             print(f"rawbpf: {spec.path}: warning: {warning}", file=sys.stderr)
@@ -93,6 +105,11 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
             raise spec.no_such("variable", name, list(spec.variables))
         spec.variables[name].set_text(text)
     return spec
+
+
+def plan_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Where to attach, as far as it was said."""
+    return {option: value for option in _WHERE if (value := getattr(args, option)) not in (None, "")}
 
 
 def pin_dir(args: argparse.Namespace, spec: ObjectSpec) -> str:

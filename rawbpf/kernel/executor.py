@@ -44,7 +44,9 @@ def execute(plan: Plan) -> Object:
         SpecError: the plan is for a machine of another byte order, or what is pinned does not fit.
         KernelError: or one of its kinds, with the name of the map, program or link as `symbol`.
     """
-    return _Execution(plan).run(plan.steps)
+    live = _Execution(plan).run(plan.steps)
+    live.skipped = dict(plan.skipped)
+    return live
 
 
 def load(plan: Plan) -> Object:
@@ -339,24 +341,27 @@ class _Execution:
             ops.set_value()
 
     def create_link(self, step: s.CreateLink) -> None:
-        source, name = self.thing(step.source), _name(step.handle)
+        name = _name(step.handle)
         with where(symbol=name):
-            if isinstance(source, Program) and step.target_path:
-                from rawbpf.kernel.attach import cgroup
+            ops = (o for o in self.plan.steps if isinstance(o, s.SetStructOps))
+            made = self.struct_ops(next(o for o in ops if o.map == step.source)).create_link()
+            self.made[step.handle] = self.links[name] = made
 
-                made = cgroup(source, step.target_path, attach_type=step.attach_type, flags=step.flags)
-            elif isinstance(source, Map):
-                ops = (o for o in self.plan.steps if isinstance(o, s.SetStructOps))
-                made = self.struct_ops(next(o for o in ops if o.map == step.source)).create_link()
-            else:
-                made = Link(syscall.link_create(source.fileno(), 0, step.attach_type, flags=step.flags), name)
-            self.links[name] = made
-            if isinstance(made, Link):
-                self.made[step.handle] = made
+    def attach(self, step: s.Attach) -> None:
+        from rawbpf.kernel.attach import auto
+
+        program = self.thing(step.source)
+        assert isinstance(program, Program)
+        with where(symbol=program.name, section=program.section or None):
+            made = self.links[_name(step.handle)] = auto.attach(program, step.kind, step.arguments)
+        if isinstance(made, Link):
+            self.made[step.handle] = made
 
     # -- pinning
 
     def pin(self, step: s.Pin) -> None:
+        if step.handle not in self.made and _name(step.handle) in self.links:
+            return  # it is attached without a link, and only links can be pinned
         with where(symbol=_name(step.handle)):
             self.pin_at(self.thing(step.handle), step.path)
 
@@ -378,6 +383,7 @@ _HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.BindMap: _Execution.bind_map,
     s.SetStructOps: _Execution.set_struct_ops,
     s.CreateLink: _Execution.create_link,
+    s.Attach: _Execution.attach,
     s.Pin: _Execution.pin,
     s.Close: _Execution.close,
 }

@@ -76,22 +76,18 @@ class Object:
 
     def _attach_programs(self, options: dict[str, Any], made: dict[str, Attached], skipped: dict[str, str]) -> None:
         from rawbpf.kernel.attach import auto
-        from rawbpf.objfile.attaching import OPTIONS, attaching, why_not
+        from rawbpf.objfile.attaching import attaching, why_not
 
-        if unknown := sorted(options.keys() - set(OPTIONS)):
-            raise SpecError(f"attach() takes no {unknown[0]!r}", hint=f"it takes {', '.join(OPTIONS)}")
         in_struct = {name for ops in self.struct_ops.values() for name in ops.programs}
         for name, program in self.programs.items():
             if name in in_struct or name in self.links:
                 continue
-            how = attaching(program.section)
-            how = how and how.given(options)
-            if not program.auto_attach:
-                skipped[name] = "it is not to be attached with all others"
-            elif how is None or how.missing:
-                skipped[name] = why_not(program.section, how)
-            else:
-                made[name] = auto.attach(program, how)
+            with where(symbol=name, section=program.section):
+                how = attaching(program.section, options)
+                if why := why_not(program.section, how, bool(program.auto_attach)):
+                    skipped[name] = why
+                elif how is not None:
+                    made[name] = auto.attach(program, how.kind, how.arguments)
 
     def pin(self, directory: str | os.PathLike[str]) -> list[str]:
         """Pin all maps, programs and links, as ``DIRECTORY/maps/NAME``, ``…/programs/NAME`` and ``…/links/NAME``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import SpecError, where
+from rawbpf.errors import where
 from rawbpf.kernel import info, syscall
 from rawbpf.kernel.pinnable import Pinnable
 from rawbpf.uapi import Cmd, ProgType
@@ -106,9 +106,7 @@ class Program(Pinnable):
         from rawbpf.kernel.attach import auto
 
         with where(symbol=self.name, section=self.section or None):
-            if not self.section:
-                raise SpecError("it is not known from which SEC() it came", hint="rawbpf.attach.KIND(program, …)")
-            return auto.attach(self, auto.wanted(self).with_arguments(target))
+            return auto.attach_by_section(self, target)
 
     def test_run(
         self, data: bytes = b"", context: bytes = b"", *, repeat: int = 0, flags: int = 0, cpu: int = 0

@@ -24,18 +24,11 @@ class Wanted(NamedTuple):
         kind: the function of ``rawbpf.attach``.
         arguments: its arguments, as far as they are known.
         needs: the parameters without which it cannot be called.
-        takes: which of `OPTIONS` it takes.
     """
 
     kind: str
     arguments: dict[str, Any]
     needs: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
-
-    def given(self, options: Mapping[str, Any]) -> Wanted:
-        """The same with those of the `options` that it takes."""
-        more = {name: value for name, value in options.items() if name in self.takes and value not in (None, "")}
-        return self._replace(arguments=self.arguments | more)
 
     def with_arguments(self, more: Mapping[str, Any]) -> Wanted:
         """The same with more arguments, which win."""
@@ -60,12 +53,16 @@ _KINDS: dict[str, _Kind] = {
 }
 
 
-def attaching(section: str) -> Wanted | None:
+def attaching(section: str, options: Mapping[str, Any] = {}) -> Wanted | None:
     """How a program from this SEC() is attached; None where that has to be told by hand.
 
+    Of the `options` (see `OPTIONS`; empty ones are none) it gets those that its kind takes.
+
     Raises:
-        SpecError: it says what to attach to in a way that makes no sense.
+        SpecError: it says what to attach to in a way that makes no sense; or there is no such option.
     """
+    if unknown := sorted(options.keys() - set(OPTIONS)):
+        raise SpecError(f"no option is called {unknown[0]!r}", hint=f"there are {', '.join(OPTIONS)}")
     found = find_section(strip_optional(section)[0])
     kind = _KINDS.get(found[0].attach or found[0].manual) if found else None
     if found is None or kind is None:
@@ -75,11 +72,21 @@ def attaching(section: str) -> Wanted | None:
         arguments = kind.parse(definition, target)
     except ValueError as failure:
         raise SpecError(f'SEC("{section}"): {failure}', section=section) from failure
-    return Wanted(kind.function, arguments, kind.needs, kind.takes)
+    arguments |= {name: options[name] for name in kind.takes if options.get(name) not in (None, "")}
+    return Wanted(kind.function, arguments, kind.needs)
 
 
-def why_not(section: str, wanted: Wanted | None) -> str:
-    """Why a program is not attached by itself, or empty if it is."""
+def options_of(section: str) -> tuple[str, ...]:
+    """Which of `OPTIONS` a program from this SEC() takes."""
+    found = find_section(strip_optional(section)[0])
+    kind = _KINDS.get(found[0].attach or found[0].manual) if found else None
+    return kind.takes if kind else ()
+
+
+def why_not(section: str, wanted: Wanted | None, autoattach: bool = True) -> str:
+    """Why a program is not attached with all others, or empty if it is."""
+    if not autoattach:
+        return "it is not to be attached with all others"
     if wanted is None:
         found = find_section(strip_optional(section)[0])
         by_hand = f" ({found[0].manual})" if found and found[0].manual else ""

@@ -40,12 +40,10 @@ def describe(step: s.Step) -> tuple[str, str, str]:
             slots = ", ".join(slot.handle.partition(":")[2] for slot in step.slots)
             return "MAP_UPDATE_ELEM", step.map, f"struct {step.type_name}: {slots}"
         case s.CreateLink():
-            attach = _word(known(AttachType, step.attach_type))
-            return (
-                "LINK_CREATE",
-                step.handle,
-                f"{step.source}, {attach}" + (f", {step.target_path}" * bool(step.target_path)),
-            )
+            return "LINK_CREATE", step.handle, f"{step.source}, {_word(known(AttachType, step.attach_type))}"
+        case s.Attach():
+            arguments = [f"{name}={value}" for name, value in step.arguments.items()]
+            return "attach", step.handle, ", ".join([step.source, step.kind, *arguments])
         case s.Pin():
             return "OBJ_PIN", step.handle, step.path
         case s.Close():
@@ -106,7 +104,11 @@ def table(plan: Plan) -> str:
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         lines.append("  ".join((*cells, row[3])).rstrip())
-    return "\n".join(map(one_line, lines))
+    return "\n".join(map(one_line, lines + _skipped(plan)))
+
+
+def _skipped(plan: Plan) -> list[str]:
+    return [f"not attached: {name}: {reason}" for name, reason in plan.skipped.items()]
 
 
 def explain(plan: Plan) -> str:
@@ -122,4 +124,4 @@ def explain(plan: Plan) -> str:
         for note in plan.notes.get(step.handle, ()) if isinstance(step, s.LoadProgram) else ():
             source = f"   [{note.source}]" if note.source else ""
             lines.append(f"     insn {note.insn:4}: {note.text}{source}")
-    return "\n".join(map(one_line, lines))
+    return "\n".join(map(one_line, lines + _skipped(plan)))

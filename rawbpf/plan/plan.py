@@ -40,6 +40,7 @@ class Plan(NamedTuple):
         notes: handle of a program → the story of its instructions.
         little: the byte order that it was made for.
         kernel: the fingerprint of the kernel's BTF, empty where the plan depends on none of its types.
+        skipped: the programs that are loaded and not attached, with the reason.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Plan(NamedTuple):
     notes: dict[str, tuple[Note, ...]] = {}
     little: bool = True
     kernel: str = ""
+    skipped: dict[str, str] = {}
 
     @property
     def programs(self) -> list[s.LoadProgram]:
@@ -87,6 +89,7 @@ class Plan(NamedTuple):
             "target": self.target,
             "little_endian": self.little,
             "kernel": self.kernel,
+            "skipped": self.skipped,
             "steps": [s.step_to_json(step) for step in self.steps],
             "variables": [variable._asdict() for variable in self.variables],
             "notes": {handle: [_note_to_json(note) for note in notes] for handle, notes in self.notes.items()},
@@ -112,6 +115,7 @@ class Plan(NamedTuple):
                 {handle: tuple(map(_note_from_json, notes)) for handle, notes in fields["notes"].items()},
                 fields["little_endian"],
                 fields["kernel"],
+                {name: str(reason) for name, reason in fields["skipped"].items()},
             )
             return s.checked(plan)
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rawbpf.btf.core import CoreResolver
 from rawbpf.btf.ext import FUNC_INFO_SIZE, LINE_INFO_SIZE
 from rawbpf.errors import RelocationError, SpecError, TargetError, where
+from rawbpf.objfile.attaching import attaching, why_not
 from rawbpf.objfile.insn import encode
 from rawbpf.objfile.sections import SecFlag, near_names
 from rawbpf.plan import steps as s
@@ -44,7 +45,7 @@ def make_plan(
     pin_dir: str = "",
     only: Collection[str] | None = None,
     kconfig: str = "",
-    cgroup: str = "",
+    **options: Any,
 ) -> Plan:
     """Work out what to ask of a kernel to load an object.
 
@@ -55,14 +56,14 @@ def make_plan(
         pin_dir: add the steps that pin everything below this directory of a bpffs.
         only: load just the programs with these names; struct_ops of which one is missing are left out.
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
-        cgroup: with `attach`: the path of the cgroup to which programs for cgroups are attached.
+        options: with `attach`: where, for all programs that take it: ``cgroup``, ``dev``, ``netns``, ``pid``.
 
     Raises:
         SpecError, ExternError, RelocationError, CoreRelocationError: the object does not fit the kernel.
         NotSupportedError: the kernel lacks a struct_ops type.
     """
     with where(path=spec.path):
-        return _Planner(spec, target, only, kconfig).plan(attach, pin_dir, cgroup)
+        return _Planner(spec, target, only, kconfig).plan(attach, pin_dir, options)
 
 
 class _Planner:
@@ -74,7 +75,7 @@ class _Planner:
         self.struct_ops: list[Prepared] = []
         self.fd_array: list[str] = []
 
-    def plan(self, attach: bool, pin_dir: str, cgroup: str) -> Plan:
+    def plan(self, attach: bool, pin_dir: str, options: dict[str, Any]) -> Plan:
         self._check()
         self._choose_struct_ops()
         programs = self._choose_programs()
@@ -90,9 +91,10 @@ class _Planner:
             steps += [s.BindMap(f"prog:{program.name}", f"map:{name}", _BIND_REASON) for name in constants]
         steps += [s.Close(table.handle, "the program holds it") for table in tables]
         steps += self.maps.fill_prog_arrays(linked)
+        skipped: dict[str, str] = {}
         if attach:
+            steps += self._attach_steps(programs, options, skipped)
             steps += self._struct_ops_steps()
-            steps += self._cgroup_steps(programs, cgroup)
         if pin_dir:
             steps += self._pin_steps(steps, pin_dir)
         return Plan(
@@ -104,6 +106,7 @@ class _Planner:
             {f"prog:{name}": tuple(program.notes) for name, program in linked.items() if program.notes},
             self.spec.little,
             self.target.fingerprint,
+            skipped,
         )
 
     # -- choices
@@ -291,17 +294,25 @@ class _Planner:
                     reason="registers it while the link lives",
                 )
 
-    def _cgroup_steps(self, programs: list[ProgramSpec], cgroup: str) -> Iterator[s.Step]:
-        wanted = [p for p in programs if p.definition and p.definition.manual == "cgroup" and p.autoattach]
-        for program in wanted if cgroup else ():
-            handles = f"link:{program.name}", f"prog:{program.name}"
-            yield s.CreateLink(*handles, int(program.attach_type), cgroup, reason="for the processes in the cgroup")
+    def _attach_steps(
+        self, programs: list[ProgramSpec], options: dict[str, Any], skipped: dict[str, str]
+    ) -> Iterator[s.Step]:
+        for program in programs:
+            if program.prog_type == ProgType.STRUCT_OPS:
+                continue
+            with where(symbol=program.name):
+                how = attaching(program.sec_name, options)
+            if why := why_not(program.sec_name, how, program.autoattach):
+                skipped[program.name] = why
+            elif how is not None:
+                handles = f"link:{program.name}", f"prog:{program.name}"
+                yield s.Attach(*handles, how.kind, how.arguments, f'SEC("{program.section}")')
 
     def _pin_steps(self, steps: list[s.Step], pin_dir: str) -> Iterator[s.Step]:
-        folders = {s.CreateMap: "maps", s.LoadProgram: "programs", s.CreateLink: "links"}
+        folders = {s.CreateMap: "maps", s.LoadProgram: "programs", s.CreateLink: "links", s.Attach: "links"}
         closed = {step.handle for step in steps if isinstance(step, s.Close)}
         for step in steps:
-            if isinstance(step, s.CreateMap | s.LoadProgram | s.CreateLink) and step.handle not in closed:
+            if isinstance(step, s.CreateMap | s.LoadProgram | s.CreateLink | s.Attach) and step.handle not in closed:
                 name = step.handle.partition(":")[2].replace(".", "_")
                 yield s.Pin(step.handle, f"{pin_dir.rstrip('/')}/{folders[type(step)]}/{name}", "outlives the process")
 

@@ -163,20 +163,34 @@ class SetStructOps(NamedTuple):
 
 
 class CreateLink(NamedTuple):
-    """``BPF_LINK_CREATE``.
+    """``BPF_LINK_CREATE`` of a struct_ops value, which must be set before.
 
     Attributes:
         handle: ``link:NAME``.
-        source: the handle that is attached: a program's, or a struct_ops map's.
+        source: the handle of the struct_ops map.
         attach_type: ``enum bpf_attach_type``.
-        target_path: a path (of a cgroup) that is opened as the target, or empty for none.
     """
 
     handle: str
     source: str
     attach_type: int
-    target_path: str = ""
-    flags: int = 0
+    reason: str = ""
+
+
+class Attach(NamedTuple):
+    """A program is attached by a function of ``rawbpf.attach``, which takes as many calls as the kernel needs.
+
+    Attributes:
+        handle: ``link:NAME``.
+        source: the program's handle.
+        kind: the function, such as ``kprobe``.
+        arguments: its keyword arguments: numbers, strings, booleans.
+    """
+
+    handle: str
+    source: str
+    kind: str
+    arguments: dict[str, Any]
     reason: str = ""
 
 
@@ -205,6 +219,7 @@ Step = (
     | BindMap
     | SetStructOps
     | CreateLink
+    | Attach
     | Pin
     | Close
 )
@@ -219,6 +234,7 @@ STEPS: dict[str, type[Any]] = {
     "bind_map": BindMap,
     "set_struct_ops": SetStructOps,
     "create_link": CreateLink,
+    "attach": Attach,
     "pin": Pin,
     "close": Close,
 }
@@ -261,7 +277,7 @@ def step_from_json(data: dict[str, Any]) -> Step:
     return step
 
 
-_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes}
+_TYPES: dict[str, type] = {"int": int, "str": str, "bool": bool, "bytes": bytes, "dict[str, Any]": dict}
 
 
 def checked(record: _Record) -> _Record:

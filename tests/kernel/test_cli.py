@@ -13,7 +13,7 @@ import jsonkit
 import pytest
 
 from rawbpf.kernel import bpffs, info
-from rawbpf.kernel import cgroup as cgroups
+from rawbpf.kernel.attach import _cgroup as cgroups
 from rawbpf.kernel.host import vmlinux_btf
 from rawbpf.kernel.maps import Map
 from rawbpf.kernel.programs import Program

@@ -226,7 +226,7 @@ def test_a_plan_with_a_cgroup(cgroup: Path) -> None:
     kind, where = ProgType.CGROUP_SKB, AttachType.CGROUP_INET_EGRESS
     steps = [
         s.LoadProgram("prog:pass", "pass", "cgroup_skb/egress", kind, where, insns, license="GPL"),
-        s.CreateLink("link:pass", "prog:pass", where, target_path=str(cgroup)),
+        s.Attach("link:pass", "prog:pass", "cgroup", {"cgroup": str(cgroup)}),
     ]
     with executor.execute(asm.plan(steps)) as made:
         assert cgroups.attached(cgroup, where) == [made.programs["pass"].id]

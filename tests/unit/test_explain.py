@@ -58,8 +58,8 @@ STEPS: list[tuple[s.Step, tuple[str, str, str]]] = [
         ("LINK_CREATE", "link:l", "map:o, struct_ops"),
     ),
     (
-        s.CreateLink("link:l", "prog:p", AttachType.CGROUP_SOCK_OPS, "/sys/fs/cgroup"),
-        ("LINK_CREATE", "link:l", "prog:p, cgroup_sock_ops, /sys/fs/cgroup"),
+        s.Attach("link:p", "prog:p", "cgroup", {"cgroup": "/sys/fs/cgroup"}),
+        ("attach", "link:p", "prog:p, cgroup, cgroup=/sys/fs/cgroup"),
     ),
     (s.Pin("map:m", "/sys/fs/bpf/m"), ("OBJ_PIN", "map:m", "/sys/fs/bpf/m")),
     (s.Close("map:m"), ("close", "map:m", "")),

@@ -82,7 +82,7 @@ def check_handles(plan: Plan) -> None:
         used += [slot.handle for slot in getattr(step, "slots", ())]
         used += [step.handle] if isinstance(step, s.Pin | s.Close) else []
         assert {handle for handle in used if not handle.startswith("module:")} <= made
-        if isinstance(step, s.LoadBtf | s.CreateMap | s.LoadProgram | s.CreateLink):
+        if isinstance(step, s.LoadBtf | s.CreateMap | s.LoadProgram | s.CreateLink | s.Attach):
             assert step.handle not in made
             made.add(step.handle)
         if isinstance(step, s.Close):
@@ -336,18 +336,21 @@ def test_how_programs_attach() -> None:
 @pytest.mark.parametrize("section", ["sockops", "cgroup/connect4", "cgroup_skb/ingress"])
 def test_cgroup(section: str) -> None:
     spec = written(section)
-    assert not [step for step in make_plan(spec, kernel(make_btf())).steps if isinstance(step, s.CreateLink)]
+    plan = make_plan(spec, kernel(make_btf()))
+    assert not [step for step in plan.steps if isinstance(step, s.Attach)]
+    assert plan.skipped == {"f": "it needs a cgroup: attach(cgroup=…), or rawbpf load … --cgroup"}
     plan = make_plan(spec, kernel(make_btf()), cgroup="/sys/fs/cgroup/x", pin_dir="/p")
-    [link] = [step for step in plan.steps if isinstance(step, s.CreateLink)]
-    assert (link.handle, link.source, link.target_path) == ("link:f", "prog:f", "/sys/fs/cgroup/x")
-    assert link.attach_type == spec.programs["f"].attach_type
+    [link] = [step for step in plan.steps if isinstance(step, s.Attach)]
+    assert link[:4] == ("link:f", "prog:f", "cgroup", {"cgroup": "/sys/fs/cgroup/x"})
+    assert plan.skipped == {}
     assert plan.steps[-1] == s.Pin("link:f", "/p/links/f", "outlives the process")
     for options in ({"attach": False}, {"cgroup": ""}):
         changed = {"cgroup": "/sys/fs/cgroup/x", **options}
-        assert not [st for st in make_plan(spec, kernel(make_btf()), **changed).steps if isinstance(st, s.CreateLink)]  # type: ignore[arg-type]
+        assert not [st for st in make_plan(spec, kernel(make_btf()), **changed).steps if isinstance(st, s.Attach)]  # type: ignore[arg-type]
     spec.programs["f"].autoattach = False
     plan = make_plan(spec, kernel(make_btf()), cgroup="/sys/fs/cgroup/x")
-    assert not [step for step in plan.steps if isinstance(step, s.CreateLink)]
+    assert not [step for step in plan.steps if isinstance(step, s.Attach)]
+    assert plan.skipped == {"f": "it is not to be attached with all others"}
 
 
 # -- objects and kernels that do not go together
@@ -397,7 +400,8 @@ PLAN = Plan(
         s.LoadProgram("prog:p", "p", "xdp", ProgType.XDP, 0, b"\x95", (s.Slot(4, "map:m"),), fd_array=("", "module:x")),
         s.BindMap("prog:p", "map:m"),
         s.SetStructOps("map:m", "m", "ops", b"", (s.Slot(8, "prog:p", 8),), True),
-        s.CreateLink("link:l", "prog:p", 44, "/sys"),
+        s.CreateLink("link:l", "map:m", 44),
+        s.Attach("link:p", "prog:p", "kprobe", {"symbol": "do_exit", "offset": 4, "retprobe": True}, "why"),
         s.Pin("link:l", "/sys/fs/bpf/l"),
         s.Close("map:m"),
     ),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Programs attached by what their SEC() says."""
+"""Programs attached by the name of a function of `rawbpf.attach` and its arguments: as a plan or a SEC() says."""
 
 from __future__ import annotations
 
@@ -10,37 +10,45 @@ from rawbpf.kernel import attach as kinds
 from rawbpf.objfile.attaching import attaching, why_not
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rawbpf.kernel.attach import Attachment
     from rawbpf.kernel.links import Link
     from rawbpf.kernel.programs import Program
-    from rawbpf.objfile.attaching import Wanted
 
 
-def wanted(program: Program) -> Wanted:
-    """What the program's SEC() asks for. Raises `SpecError` if it is attached by hand."""
-    found = attaching(program.section)
-    if found is None:
-        raise SpecError(why_not(program.section, None))
-    return found
-
-
-def attach(program: Program, how: Wanted) -> Link | Attachment:
-    """Attach a program as it is wanted.
+def attach_by_section(program: Program, more: Mapping[str, Any]) -> Link | Attachment:
+    """Attach a program to what its SEC() says, with `more` arguments, which win.
 
     Raises:
-        SpecError: an argument is missing, or there is no such argument or kind.
+        SpecError: its SEC() is not known or says too little, or there is no such argument.
         KernelError: what the function of `rawbpf.attach` raises.
     """
+    if not program.section:
+        raise SpecError("it is not known from which SEC() it came", hint="rawbpf.attach.KIND(program, …)")
+    how = attaching(program.section)
+    how = how and how.with_arguments(more)
+    if why := why_not(program.section, how):
+        raise SpecError(why)
+    assert how is not None
+    return attach(program, how.kind, how.arguments)
+
+
+def attach(program: Program, kind: str, arguments: Mapping[str, Any]) -> Link | Attachment:
+    """Attach a program by a function of `rawbpf.attach`.
+
+    Raises:
+        SpecError: there is no such kind or argument.
+        KernelError: what the function raises.
+    """
     with where(symbol=program.name):
-        if how.missing:
-            raise SpecError(why_not(program.section, how))
-        if how.kind not in kinds.__all__:
-            raise SpecError(f"rawbpf.attach has no {how.kind!r}")
-        function = getattr(kinds, how.kind)
+        if kind not in kinds.__all__ or not kind.islower():
+            raise SpecError(f"rawbpf.attach has no {kind!r}")
+        function = getattr(kinds, kind)
         takes = _parameters(function)
-        if unknown := sorted(how.arguments.keys() - set(takes)):
-            raise SpecError(f"attach.{how.kind}() takes no {unknown[0]!r}", hint=f"it takes {', '.join(takes)}")
-        made: Link | Attachment = function(program, **how.arguments)
+        if unknown := sorted(arguments.keys() - set(takes)):
+            raise SpecError(f"attach.{kind}() takes no {unknown[0]!r}", hint=f"it takes {', '.join(takes)}")
+        made: Link | Attachment = function(program, **arguments)
         return made
 
 

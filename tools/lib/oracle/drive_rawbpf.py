@@ -36,7 +36,8 @@ class Loader:
             programs, stage = list(spec.programs), "load"
             if chosen is not None:
                 spec.only(chosen)
-            # without a control group, struct_ops is all that attaches
+            for program in spec.programs.values():
+                program.autoattach = False  # struct_ops is all that attaches
             with rawbpf.execute(rawbpf.make_plan(spec, self.target, attach=attach)) as obj:
                 return Outcome(stage, 0, {name: name in obj.programs for name in programs})
         except rawbpf.RawbpfError as error:
