@@ -11,7 +11,7 @@ from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import KernelError, PermissionDeniedError, RawbpfError, SpecError, TargetError, VerifierError, where
-from rawbpf.kernel import bpffs, creation, host, info, syscall, verifier
+from rawbpf.kernel import bpffs, creation, host, info, syscall, target_program, verifier
 from rawbpf.kernel.fd import Fd
 from rawbpf.kernel.links import Link
 from rawbpf.kernel.log import debug
@@ -141,6 +141,8 @@ class _Execution:
             return 0
         if handle not in self.made and handle.startswith("module:"):
             self.made[handle] = info.open_module_btf(_name(handle))
+        elif handle not in self.made and handle.startswith((s.PINNED, s.BY_ID)):
+            self.made[handle] = target_program.open_program(handle).fd
         thing = self.made[handle]
         return 0 if thing is None else thing.fileno()
 
@@ -232,7 +234,7 @@ class _Execution:
             max_entries=step.max_entries,
             map_flags=step.map_flags,
             map_extra=step.map_extra,
-            btf=self.btf if step.btf else None,
+            btf=self.btf,
             key_type_id=step.btf_key_type_id,
             value_type_id=step.btf_value_type_id,
         )
@@ -256,6 +258,8 @@ class _Execution:
                 syscall.map_freeze(self.number(step.map))
 
     def load_program(self, step: s.LoadProgram) -> None:
+        if step.attach_btf_print:
+            self.check_target(step)
         fields = {
             "prog_type": step.prog_type,
             "expected_attach_type": step.expected_attach_type,
@@ -293,6 +297,17 @@ class _Execution:
             expected_attach_type=step.expected_attach_type,
             log=log,
         )
+
+    def check_target(self, step: s.LoadProgram) -> None:
+        # the id of a function is one of the program's BTF: another program may be at the pin by now, or have the id
+        from rawbpf.plan.target import fingerprint
+
+        if fingerprint(target_program.btf_of(self.number(step.attach_btf)).data) != step.attach_btf_print:
+            raise TargetError(
+                f"the BPF program {step.attach_btf} is another than the one that the plan was made for",
+                symbol=step.name,
+                hint="plan again: rawbpf.make_plan(spec)",
+            )
 
     def explain(self, step: s.LoadProgram, failure: VerifierError) -> None:
         # the plan knows what the verifier cannot: which line of C, and what a poisoned instruction was

@@ -201,8 +201,16 @@ def host_target() -> Target:
         cpus=possible_cpus(),
         page_size=os.sysconf("SC_PAGE_SIZE"),
         features=_Features(),
+        programs=_program_btf,
     )
     return target
+
+
+def _program_btf(handle: str) -> Btf:
+    from rawbpf.kernel import target_program
+
+    with target_program.open_program(handle) as program:
+        return target_program.btf_of(program.fileno())
 
 
 def _module_loader(target: Target, name: str) -> Callable[[], Btf]:

@@ -6,8 +6,9 @@ Nothing here depends on the machine: the same file gives the same `ObjectSpec` e
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rawbpf.btf.match import essential_name
 from rawbpf.errors import SpecError, where
@@ -25,6 +26,13 @@ DATA_KINDS = ("data", "rodata", "bss", "kconfig")
 
 MAX_DATA_SIZE = 64 << 20
 """How many bytes of variables an object may have: they are all kept in memory, even those of .bss."""
+
+
+class HasId(Protocol):
+    """A live program, as far as a blueprint has to know."""
+
+    @property
+    def id(self) -> int: ...
 
 
 @dataclass
@@ -97,25 +105,79 @@ class ProgramSpec(FunctionSpec):
 
     Attributes:
         definition: the row of the SEC() table, None where no row fits.
-        target: what the SEC() names behind the slash.
-        prog_type, attach_type: what the kernel is told (`rawbpf.uapi`).
-        flags: ``BPF_F_*`` of program load (`rawbpf.uapi.ProgFlag`).
+        target: what the SEC() names behind the slash; another may be given before planning.
+        target_program: the BPF program that `target` is a function of, by its id or the path of its pin; None for the
+            kernel (see `attach_to`).
+        prog_type, attach_type: what the kernel is told (`rawbpf.uapi`); see `set_type`.
+        flags: ``BPF_F_*`` of program load (`rawbpf.uapi.ProgFlag`), those that the SEC() implies among them.
         autoload: whether it is loaded; SEC("?…") says no.
         autoattach: whether it is attached with all others.
+        log_level: what the verifier is asked to write even if all is well: 1, 2 (each instruction), 4 (statistics).
+        ifindex: the interface of an offloaded or device-bound program, 0 for none.
+        replaced: whether its instructions are others than the file's (see `replace_insns`).
     """
 
     definition: SectionDef | None = None
     target: str = ""
+    target_program: int | str | None = None
     prog_type: int = ProgType.UNSPEC
     attach_type: int = 0
     flags: int = 0
     autoload: bool = True
     autoattach: bool = True
+    log_level: int = 0
+    ifindex: int = 0
+    replaced: bool = False
 
     @property
     def sec_name(self) -> str:
         """What stands in SEC(), without the ``?``."""
         return self.section.removeprefix("?")
+
+    def attach_to(self, program: HasId | int | str | os.PathLike[str], function: str = "") -> None:
+        """Replace or trace a function of another BPF program (``freplace``, ``fentry``, ``fexit``, ``fsession``).
+
+        Args:
+            program: a live program, a program's id, or the path where one is pinned.
+            function: the function's name; by default the one that the SEC() names.
+
+        Raises:
+            SpecError: programs of this type do not attach to others, or no function is named.
+        """
+        if self.prog_type not in (ProgType.EXT, ProgType.TRACING):
+            raise SpecError(
+                "only freplace and tracing programs attach to other programs",
+                symbol=self.name,
+                hint=f'this one is SEC("{self.sec_name}"): SEC("freplace/FUNCTION"), or "fentry/FUNCTION"',
+            )
+        if not (function or self.target):
+            raise SpecError("no function of the other program is named", symbol=self.name)
+        if isinstance(program, str | os.PathLike):
+            self.target_program = os.fspath(program)
+        else:
+            self.target_program = program if isinstance(program, int) else program.id
+        self.target = function or self.target
+
+    def set_type(self, prog_type: int, attach_type: int | None = None) -> None:
+        """Load it as another type of program. What only the SEC() implied, flags and how it attaches, is gone."""
+        if self.definition is not None and prog_type != self.prog_type:
+            self.flags &= ~self.definition.prog_flags
+            self.definition = None
+        self.prog_type = prog_type
+        self.attach_type = self.attach_type if attach_type is None else attach_type
+
+    def replace_insns(self, insns: list[Insn]) -> None:
+        """Give it other instructions than the file's; CO-RE relocations of the file are not for them.
+
+        ``rawbpf.objfile.insn.decode`` makes them from bytes. Those taken from this or another function of the object
+        bring along their references and source lines. To change a single instruction, change it in place.
+        """
+        self.insns = list(insns)
+        self.replaced = True
+        lines = [insn.line for insn in self.insns if insn.line]
+        if lines and self.insns[0].line is None:
+            self.insns[0] = self.insns[0].copy()
+            self.insns[0].line = lines[0]  # the kernel wants a line where a function begins
 
 
 @dataclass

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a SEC() names, as a type of the kernel's BTF: the function, tracepoint, LSM hook or iterator."""
+"""What a program attaches to, as a type in BTF: a function of the kernel or of another BPF program, a tracepoint, an
+LSM hook, an iterator.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.errors import SpecError, TargetError
 from rawbpf.objfile.sections import SecFlag
+from rawbpf.plan.steps import BY_ID, PINNED
+from rawbpf.plan.target import fingerprint
 from rawbpf.uapi import AttachType, BtfKind, ProgType
 
 if TYPE_CHECKING:
     from rawbpf.objfile.spec import ProgramSpec
-    from rawbpf.plan.target import Module, Target
+    from rawbpf.plan.target import Target
 
 _PREFIXES: dict[int, tuple[str, BtfKind]] = {
     AttachType.TRACE_RAW_TP: ("btf_trace_", BtfKind.TYPEDEF),
@@ -21,34 +25,68 @@ _PREFIXES: dict[int, tuple[str, BtfKind]] = {
 }
 
 
+_WITHOUT_SEC = frozenset({ProgType.TRACING, ProgType.LSM, ProgType.EXT})  # types that always have such a target
+
+
 class AttachBtf(NamedTuple):
-    """The type: its id, and the module whose BTF it is (None: vmlinux)."""
+    """The type: its id, and whose BTF it is: empty for vmlinux, the handle of a module or of a BPF program.
+
+    `fingerprint` tells the program's BTF from others.
+    """
 
     type_id: int = 0
-    module: Module | None = None
+    handle: str = ""
+    fingerprint: str = ""
 
 
 def find_attach_btf(program: ProgramSpec, target: Target) -> AttachBtf:
-    """The type that the program's section asks for; id 0 where it asks for none.
+    """The type that the program attaches to; id 0 where its kind of program asks for none.
 
     Raises:
-        SpecError: the section names nothing.
-        TargetError: the kernel does not have it.
+        SpecError: neither the section nor the user names anything.
+        TargetError: the kernel, or the other program, does not have it.
     """
-    definition = program.definition
-    if definition is None or SecFlag.ATTACH_BTF not in definition.flags:
+    if not _wants_attach_btf(program):
         return AttachBtf()
-    if program.prog_type == ProgType.EXT:
-        raise SpecError(
-            f'SEC("{program.sec_name}") replaces a function of another program, and none was given',
-            symbol=program.name,
-        )
     if not program.target:
         raise SpecError(
             f'SEC("{program.sec_name}") does not say what to attach to',
             symbol=program.name,
-            hint=f'SEC("{program.sec_name}/NAME")',
+            hint=f'SEC("{program.sec_name}/NAME"), or set `target` of the program',
         )
+    if program.target_program is not None:
+        return _in_program(program, target)
+    if program.prog_type == ProgType.EXT:
+        raise SpecError(
+            f"it replaces the function {program.target!r} of another program, and which program is not said",
+            symbol=program.name,
+            hint=f"rawbpf load … --target {program.name}=ID, or =PIN; in Python: spec.programs[…].attach_to(…)",
+        )
+    return _in_kernel(program, target)
+
+
+def _wants_attach_btf(program: ProgramSpec) -> bool:
+    if program.definition is None:
+        return program.prog_type in _WITHOUT_SEC
+    return SecFlag.ATTACH_BTF in program.definition.flags
+
+
+def _in_program(program: ProgramSpec, target: Target) -> AttachBtf:
+    other = program.target_program
+    handle = f"{BY_ID}{other}" if isinstance(other, int) else f"{PINNED}{other}"
+    btf = target.program_btf(handle)
+    type_id = btf.find(program.target, BtfKind.FUNC)
+    if type_id:
+        return AttachBtf(type_id, handle, fingerprint(btf.data))
+    names = [btf.name_of(i) for i in btf.ids() if btf.kind(i) == BtfKind.FUNC]
+    raise TargetError(
+        f"the BPF program {handle} has no function {program.target!r}",
+        symbol=program.name,
+        hint=f"its functions: {', '.join(names[:8])}" if names else None,
+    )
+
+
+def _in_kernel(program: ProgramSpec, target: Target) -> AttachBtf:
     prefix, kind = _PREFIXES.get(program.attach_type, ("", BtfKind.FUNC))
     module_name, separator, name = program.target.rpartition(":")
     for btf, module in target.btfs():
@@ -56,7 +94,7 @@ def find_attach_btf(program: ProgramSpec, target: Target) -> AttachBtf:
             continue
         for type_id in btf.find_all(prefix + name):
             if type_id >= btf.start_id and btf.kind(type_id) == kind:
-                return AttachBtf(type_id, module)
+                return AttachBtf(type_id, module.handle if module else "")
     raise _not_found(program, target, prefix, name, kind)
 
 

@@ -20,8 +20,8 @@ DUMMY = "dummy_ksym"
 _KSYM_SIZE = 4
 
 
-def handed_btf(spec: ObjectSpec) -> bytes:
-    """The blob for ``BPF_BTF_LOAD``; ids of types stay what they are in the file.
+def handed_btf(spec: ObjectSpec) -> Builder:
+    """The blob for ``BPF_BTF_LOAD``, to be written or added to; ids of types stay what they are in the file.
 
     The kernel wants each DATASEC to have its size, its variables their offsets, in order, and no externs: clang
     leaves the first to the linker, and the second are for loaders. What is written instead is libbpf's choice.
@@ -53,7 +53,7 @@ def handed_btf(spec: ObjectSpec) -> bytes:
                 if fixed != datasec:
                     builder.replace(type_id, fixed)
     _hide_functions(spec, btf, builder)
-    return builder.to_bytes()
+    return builder
 
 
 def _add_dummy(btf: Btf, builder: Builder) -> int:

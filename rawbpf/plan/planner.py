@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.btf.core import CoreResolver
-from rawbpf.btf.ext import FUNC_INFO_SIZE, LINE_INFO_SIZE
-from rawbpf.errors import RelocationError, SpecError, TargetError, where
+from rawbpf.errors import RelocationError, TargetError, where
 from rawbpf.objfile.attaching import attaching, why_not
-from rawbpf.objfile.insn import encode
-from rawbpf.objfile.sections import SecFlag, near_names
+from rawbpf.plan import arg_ctx
 from rawbpf.plan import steps as s
-from rawbpf.plan.attach_btf import find_attach_btf
+from rawbpf.plan.arg_ctx import fix_contexts, tagged_arguments
 from rawbpf.plan.externs import resolve_externs
 from rawbpf.plan.handed_btf import handed_btf
 from rawbpf.plan.jump_tables import create_jump_tables
 from rawbpf.plan.map_steps import BTF, MapPlanner
 from rawbpf.plan.plan import Plan, PlannedVariable
+from rawbpf.plan.program_steps import ProgramPlanner
 from rawbpf.plan.relocate import Linker
 from rawbpf.plan.struct_ops import prepare_struct_ops
 from rawbpf.uapi import AttachType, CoreReloKind, MapType, ProgType
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from rawbpf.objfile.spec import ObjectSpec, ProgramSpec
-    from rawbpf.plan.attach_btf import AttachBtf
     from rawbpf.plan.externs import Resolved
     from rawbpf.plan.relocate import Linked
     from rawbpf.plan.struct_ops import Prepared
@@ -74,6 +71,7 @@ class _Planner:
         self.maps = MapPlanner(spec, target, kconfig)
         self.struct_ops: list[Prepared] = []
         self.fd_array: list[str] = []
+        self.func_ids: dict[str, dict[int, int]] = {}  # program → FUNCs in whose place it gets others
 
     def plan(self, attach: bool, pin_dir: str, options: dict[str, Any]) -> Plan:
         self._check()
@@ -83,11 +81,12 @@ class _Planner:
         linked = self._link(programs, externs)
         tables = [table for program in programs for table in linked[program.name].jump_tables]
         steps: list[s.Step] = [*create_jump_tables(tables, little=self.spec.little)]
-        steps += self._btf_steps()
+        steps += self._btf_steps(linked)
         steps += self.maps.create({ops.spec.name: ops for ops in self.struct_ops if self._complete(ops)})
         constants = [map_.name for map_ in self.maps.created if map_.kind == "rodata"]
+        planner = ProgramPlanner(self.spec, self.target, self.struct_ops, self.fd_array)
         for program in programs:
-            steps.append(self._program_step(program, linked[program.name]))
+            steps.append(planner.step(program, linked[program.name], self.func_ids.get(program.name, {})))
             steps += [s.BindMap(f"prog:{program.name}", f"map:{name}", _BIND_REASON) for name in constants]
         steps += [s.Close(table.handle, "the program holds it") for table in tables]
         steps += self.maps.fill_prog_arrays(linked)
@@ -155,7 +154,7 @@ class _Planner:
         names = {program.name for program in programs}
         self.fd_array = _fd_array(externs)
         resolver, arena_offset = self._resolver(), self.maps.arena_offset()
-        linker = Linker(self.spec, resolver, externs, self.fd_array, names, arena_offset)
+        linker = Linker(self.spec, resolver, externs, self.fd_array, names, arena_offset, self.target.features)
         linked = {}
         for program in programs:
             with where(symbol=program.name):
@@ -186,89 +185,16 @@ class _Planner:
 
     # -- steps
 
-    def _btf_steps(self) -> Iterator[s.Step]:
+    def _btf_steps(self, linked: dict[str, Linked]) -> Iterator[s.Step]:
         if self.spec.btf is not None:
-            yield s.LoadBtf(BTF, handed_btf(self.spec), "types of maps, functions and variables, and the source lines")
-
-    def _program_step(self, program: ProgramSpec, linked: Linked) -> s.LoadProgram:
-        with where(symbol=program.name, section=program.section):
-            if program.prog_type == ProgType.UNSPEC:
-                near = near_names(program.sec_name)
-                raise SpecError(
-                    f'SEC("{program.sec_name}") is no known program section',
-                    hint=f"near ones: {', '.join(near)}" if near else None,
-                )
-            attach_type, attach_btf = self._attach_target(program)
-            funcs, lines = self._infos(linked)
-            return s.LoadProgram(
-                f"prog:{program.name}",
-                program.name,
-                program.sec_name,
-                int(program.prog_type),
-                attach_type,
-                encode(linked.insns, little=self.spec.little),
-                tuple(linked.slots),
-                self.spec.license,
-                int(program.flags),
-                self.spec.kern_version or self.target.version,
-                attach_btf_id=attach_btf.type_id,
-                attach_btf=attach_btf.module.handle if attach_btf.module else "",
-                fd_array=tuple(self.fd_array),
-                auto_attach=_attach_word(program),
-                target=program.target,
-                reason=_program_reason(program, linked),
-                btf=BTF if self.spec.btf is not None else "",
-                func_info=funcs,
-                func_info_rec_size=FUNC_INFO_SIZE if funcs else 0,
-                line_info=lines,
-                line_info_rec_size=LINE_INFO_SIZE if lines else 0,
-            )
-
-    def _attach_target(self, program: ProgramSpec) -> tuple[int, AttachBtf]:
-        if program.prog_type != ProgType.STRUCT_OPS:
-            return self._attach_type(program), find_attach_btf(program, self.target)
-        from rawbpf.plan.attach_btf import AttachBtf
-
-        uses = [ops for ops in self.struct_ops if program.name in ops.members]
-        if not uses:
-            raise SpecError(
-                "the struct_ops program is in no struct",
-                hint=f'SEC(".struct_ops.link") struct … NAME = {{ .member = (void *){program.name} }};',
-            )
-        first = uses[0]
-        for other in uses[1:]:
-            if (other.type_id, other.members[program.name]) != (first.type_id, first.members[program.name]):
-                raise SpecError("the struct_ops program is used for two different members; it can serve only one")
-        return first.members[program.name], AttachBtf(first.type_id, first.module)
-
-    def _attach_type(self, program: ProgramSpec) -> int:
-        flags = program.definition.flags if program.definition else SecFlag(0)
-        if SecFlag.USDT in flags and self.target.features.has("uprobe_multi_link"):
-            return int(AttachType.TRACE_UPROBE_MULTI)
-        if SecFlag.OPTIONAL_ATTACH in flags and not self.target.features.has("exp_attach_type"):
-            return 0
-        return int(program.attach_type)
-
-    def _infos(self, linked: Linked) -> tuple[bytes, bytes]:
-        order = "<" if self.spec.little else ">"
-        func_info = struct.Struct(order + "II").pack
-        line_info = struct.Struct(order + "IIII").pack
-        funcs, lines = b"", b""
-        known = [function.func_info is not None for function, _base in linked.functions]
-        if known[0]:
-            if not all(known):
-                missing = linked.functions[known.index(False)][0]
-                raise SpecError(f"BTF has no func_info of the subprogram {missing.name!r}", hint="compile with -g")
-            funcs = b"".join(func_info(base, f.func_info.type_id) for f, base in linked.functions if f.func_info)
-        known = [any(insn.line for insn in function.insns) for function, _base in linked.functions]
-        if known[0]:
-            if not all(known):
-                missing = linked.functions[known.index(False)][0]
-                raise SpecError(f"BTF has no line_info of the subprogram {missing.name!r}", hint="compile with -g")
-            lines = b"".join(
-                line_info(slot, *insn.line[1:]) for slot, insn in enumerate(linked.insns) if insn.line is not None
-            )
-        return funcs, lines
+            builder = handed_btf(self.spec)
+            tagged = tagged_arguments(self.spec.btf)
+            if tagged and not self.target.features.has(arg_ctx.FEATURE):
+                for name, program in linked.items():
+                    func_ids = [f.func_info.type_id for f, _base in program.functions if f.func_info]
+                    prog_type = self.spec.programs[name].prog_type
+                    self.func_ids[name] = fix_contexts(builder, tagged, prog_type, func_ids)
+            yield s.LoadBtf(BTF, builder.to_bytes(), "types of maps, functions and variables, and the source lines")
 
     def _struct_ops_steps(self) -> Iterator[s.Step]:
         for ops in self.struct_ops:
@@ -329,13 +255,3 @@ def _fd_array(externs: dict[str, Resolved]) -> list[str]:
     # index 0 means vmlinux and is never looked up
     handles = [extern.module.handle for extern in externs.values() if extern.module and extern.extern.kind == "kfunc"]
     return ["", *dict.fromkeys(handles)] if handles else []
-
-
-def _attach_word(program: ProgramSpec) -> str:
-    definition = program.definition
-    return (definition.attach or definition.manual) if definition and program.autoattach else ""
-
-
-def _program_reason(program: ProgramSpec, linked: Linked) -> str:
-    others = [function.name for function, _base in linked.functions[1:]]
-    return f'SEC("{program.section}")' + (f", with subprograms {', '.join(others)}" if others else "")

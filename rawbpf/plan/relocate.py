@@ -16,9 +16,12 @@ from rawbpf.errors import ElfError, RelocationError, SpecError, where
 from rawbpf.objfile import insn as i
 from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
+from rawbpf.objfile.spec import ProgramSpec
 from rawbpf.plan.jump_tables import JumpTables
 from rawbpf.plan.plan import Note
+from rawbpf.plan.probe_read import use_older_reads
 from rawbpf.plan.steps import Slot
+from rawbpf.plan.target import Modern
 from rawbpf.uapi import BtfKind, MapType, PseudoCall, PseudoSrc
 
 if TYPE_CHECKING:
@@ -28,9 +31,10 @@ if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf
     from rawbpf.errors import SourceLine
     from rawbpf.objfile.insn import Insn
-    from rawbpf.objfile.spec import FunctionSpec, MapSpec, ObjectSpec, ProgramSpec
+    from rawbpf.objfile.spec import FunctionSpec, MapSpec, ObjectSpec
     from rawbpf.plan.externs import Resolved
     from rawbpf.plan.jump_tables import JumpTable
+    from rawbpf.plan.target import Features
 
 POISON_CORE = 0xBAD2310
 POISON_MAP = 2001000000
@@ -72,6 +76,7 @@ class Linker:
         fd_array: the modules' handles, as kfunc calls number them.
         loaded: the names of the programs that will be loaded; CO-RE is not asked for the others.
         arena_offset: where in the arena its globals begin, in bytes.
+        features: what the kernel can do; by default all.
     """
 
     def __init__(
@@ -82,15 +87,18 @@ class Linker:
         fd_array: list[str],
         loaded: set[str],
         arena_offset: int = 0,
+        features: Features | None = None,
     ) -> None:
         self._spec = spec
+        self._features = features or Modern()
         self._externs = externs
         self._fd_array = fd_array
         text = spec.elf.find(".text")
         self._text_index = text.idx if text else -1
         functions = [*spec.functions.values(), *(p for p in spec.programs.values() if p.name in loaded)]
         self._by_section: dict[str, list[FunctionSpec]] = {}
-        for function in sorted((f for f in functions if f.insns), key=lambda f: f.start):
+        placed = [f for f in functions if f.insns and not (isinstance(f, ProgramSpec) and f.replaced)]
+        for function in sorted(placed, key=lambda f: f.start):
             self._by_section.setdefault(function.section, []).append(function)
         self._starts = {name: [function.start for function in found] for name, found in self._by_section.items()}
         self._bodies = {f.name: list(f.insns) for f in functions}
@@ -116,7 +124,7 @@ class Linker:
                     raise ElfError(f"a CO-RE relocation at byte {relo.insn_off} is at no instruction", section=section)
                 function = self._at(section, slot)
                 if function is None:
-                    continue  # of a program that is not loaded, or a weak function that another one replaced
+                    continue  # of a program that is not loaded or has other instructions, or a weak function
                 slot -= function.start
                 body = self._bodies[function.name]
                 with where(symbol=function.name, insn=slot, source=partial(self.source, body, slot)):
@@ -145,6 +153,7 @@ class Linker:
             self._append(callback, out, functions)
         tables = JumpTables(self._spec, program.name, functions, len(out))
         slots = self._references(out, tables)
+        use_older_reads(out, self._features)
         return Linked(out, slots, functions, self._notes(out), list(tables.found.values()))
 
     def _exception_callback(self, program: ProgramSpec) -> FunctionSpec | None:

@@ -2,8 +2,9 @@
 """The steps of a `Plan`: frozen records, one for each thing that is asked of the kernel.
 
 Where the kernel will hand out a file descriptor, a step has a *handle*, a symbolic name: ``btf``, ``map:counters``,
-``prog:rr_get_send``, ``link:rr``, ``module:nf_conntrack`` (a kernel module's BTF). A step that makes something names
-it in ``handle``; a step that uses something names the handle, and `Slot` says which bytes it replaces.
+``prog:rr_get_send``, ``link:rr``. A step that makes something names it in ``handle``; a step that uses something names
+the handle, and `Slot` says which bytes it replaces. Handles of what is there before: ``module:nf_conntrack`` (a kernel
+module's BTF), ``progid:7`` and ``pin:/sys/fs/bpf/NAME`` (a BPF program, by its id and by its pin).
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     _Record = TypeVar("_Record", bound=tuple[Any, ...])
+
+
+BY_ID, PINNED = "progid:", "pin:"
+"""How the handles of BPF programs begin that are there before."""
 
 
 class Slot(NamedTuple):
@@ -106,7 +111,8 @@ class LoadProgram(NamedTuple):
         section: the SEC() that it was found in.
         insns: the relocated instructions, in the byte order of the object; `slots` are the fds still missing in them.
         func_info, line_info: as the kernel reads them, each record `func_info_rec_size` / `line_info_rec_size` bytes.
-        attach_btf: whose BTF `attach_btf_id` is of: empty for vmlinux, a ``module:`` handle, or a ``prog:`` handle.
+        attach_btf: whose BTF `attach_btf_id` is of: empty for vmlinux, or the handle of a module or a BPF program.
+        attach_btf_print: of a BPF program: the fingerprint of its BTF, so that no other is taken for it.
         fd_array: handles for kfunc calls into modules; index 0 is never used by an instruction.
         auto_attach: how it attaches (the SEC() table's word), empty if it shall not with all others.
         target: what the SEC() names behind the slash.
@@ -135,6 +141,7 @@ class LoadProgram(NamedTuple):
     auto_attach: str = ""
     target: str = ""
     reason: str = ""
+    attach_btf_print: str = ""
 
 
 class BindMap(NamedTuple):

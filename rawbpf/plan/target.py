@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 from rawbpf.btf.parse import Btf
+from rawbpf.errors import TargetError
 
 if TYPE_CHECKING:
     import os
@@ -68,6 +69,7 @@ class Target:
         page_size: in bytes, which sizes ring buffers and arenas.
         little: whether it is little-endian; by default its BTF tells.
         features: what it can do.
+        programs: gives the BTF of a BPF program that is loaded there, by its handle (``progid:7``, ``pin:PATH``).
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Target:
         page_size: int = 4096,
         little: bool | None = None,
         features: Features | None = None,
+        programs: Callable[[str], Btf] | None = None,
     ) -> None:
         self.name = name
         self.version = version
@@ -96,6 +99,7 @@ class Target:
         self._load_modules = modules
         self._load_kconfig = kconfig
         self._ksyms = ksyms
+        self._programs = programs
         self._btf: Btf | None = None
         self._btf_known = False
         self._modules: list[Module] | None = None
@@ -165,6 +169,16 @@ class Target:
     def ksyms(self, names: set[str]) -> Mapping[str, list[int]]:
         """The addresses of symbols; names that are not there are left out."""
         return self._ksyms(names)
+
+    def program_btf(self, handle: str) -> Btf:
+        """The BTF of a BPF program that is loaded there.
+
+        Raises:
+            TargetError: there is no such program, it has no BTF, or nothing is known of the programs there.
+        """
+        if self._programs is None:
+            raise TargetError(f"which BPF programs {self.name} has is not known: {handle} cannot be attached to")
+        return self._programs(handle)
 
     def find(self, name: str, *kinds: int) -> tuple[Btf, int, Module | None] | None:
         """A type by name, in vmlinux first, then in the modules: its BTF, its id, and the module or None."""

@@ -74,7 +74,7 @@ FOUND = [
 @pytest.mark.parametrize(("section", "type_id", "module"), FOUND, ids=[case[0] for case in FOUND])
 def test_found(section: str, type_id: int, module: str | None) -> None:
     found = find_attach_btf(program(section), KERNEL)
-    assert (found.type_id, found.module.name if found.module else None) == (type_id, module)
+    assert (found.type_id, found.handle) == (type_id, f"module:{module}" if module else "")
 
 
 MISSING = [
@@ -88,7 +88,8 @@ MISSING = [
     ("fentry/vmlinux:in_module", "no function 'in_module'", ""),
     ("fentry", 'SEC\\("fentry"\\) does not say what to attach to', 'SEC("fentry/NAME")'),
     ("iter.s", "does not say what to attach to", ""),
-    ("freplace/main", "replaces a function of another program", ""),
+    ("freplace/main", "replaces the function 'main' of another program", "--target f=ID"),
+    ("freplace", "does not say what to attach to", ""),
 ]
 
 

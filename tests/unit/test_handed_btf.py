@@ -24,7 +24,7 @@ ORDERS = pytest.mark.parametrize("little", [True, False], ids=["little", "big"])
 
 
 def handed(out: ObjectWriter) -> rawbpf.Btf:
-    return rawbpf.Btf(handed_btf(out.to_spec()))
+    return handed_btf(out.to_spec()).to_btf()
 
 
 def datasec(btf: rawbpf.Btf, name: str) -> t.Datasec:
@@ -137,7 +137,7 @@ def test_wrong(edit: str, text: str) -> None:
 def test_ids_stay(path: Path) -> None:
     spec = rawbpf.open(path)
     assert spec.btf is not None
-    before, after = spec.btf, rawbpf.Btf(handed_btf(spec))
+    before, after = spec.btf, handed_btf(spec).to_btf()
     assert after.little is before.little
     assert 0 <= after.end_id - before.end_id <= 1
     assert [(after.kind(i), after.name_of(i)) for i in before.ids()] == [
