@@ -122,7 +122,10 @@ class _Execution:
             name, handle, *rest = variable
             map_ = self.made[handle]
             assert isinstance(map_, Map)
-            live.variables[name] = Variable(name, map_, *rest, btf=self.btf, constant=handle in constant)
+            make = Variable
+            if map_.per_cpu:
+                from rawbpf.kernel.percpu import PerCpuVariable as make
+            live.variables[name] = make(name, map_, *rest, btf=self.btf, constant=handle in constant)
         return live
 
     def roll_back(self) -> None:

@@ -116,9 +116,9 @@ def _memcg_accounting() -> bool | None:
     return works(lambda: _load(ProgType.SOCKET_FILTER, call("bpf_ktime_get_coarse_ns") + insn(0x95)))
 
 
-def _global_data() -> bool | None:
+def _global_data(map_type: MapType = MapType.ARRAY) -> bool | None:
     try:
-        fd = syscall.map_create({"map_type": MapType.ARRAY, "key_size": 4, "value_size": 32, "max_entries": 1})
+        fd = syscall.map_create({"map_type": map_type, "key_size": 4, "value_size": 32, "max_entries": 1})
     except KernelError:
         return None
     with fd:
@@ -280,6 +280,7 @@ FEATURES: dict[str, Feature] = {
     "btf_enum64": Feature("BTF of 64-bit enums", "6.0", _btf_enum64),
     "uprobe_multi_link": Feature("links to many user-space probes", "6.6", _uprobe_multi_link),
     "ldimm64_full_range": Feature("far offsets into the values of maps", "7.0", _ldimm64_full_range),
+    "percpu_data": Feature("global per-CPU variables", "7.3", lambda: _global_data(MapType.PERCPU_ARRAY)),
     "btf_qmark_datasec": Feature("BTF of sections with a ? in their name", "6.9", lambda: _btf_datasec("?.data")),
 }
 """The features that loading depends on, by the names that libbpf's sources have made known."""

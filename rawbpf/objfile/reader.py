@@ -264,7 +264,7 @@ def _read_arena(spec: ObjectSpec) -> None:
 
 def _data_kind(section: Section) -> str:
     kind = section.name[1:].partition(".")[0]
-    known = {"data": "SHT_PROGBITS", "rodata": "SHT_PROGBITS", "bss": "SHT_NOBITS"}
+    known = {"data": "SHT_PROGBITS", "rodata": "SHT_PROGBITS", "bss": "SHT_NOBITS", "percpu": "SHT_PROGBITS"}
     if section.name.startswith(".") and known.get(kind) == section.type and not section.executable:
         return kind
     return ""
@@ -274,9 +274,9 @@ def _data_map(spec: ObjectSpec, section: Section, kind: str) -> MapSpec:
     contents = bytearray(section.data) if kind != "bss" else bytearray(section.size)
     map_ = MapSpec(
         section.name,
-        section_map_name(spec.name, section.name),
+        section_map_name(spec.name if kind != "percpu" else "", section.name),
         kind,
-        MapType.ARRAY,
+        MapType.ARRAY if kind != "percpu" else MapType.PERCPU_ARRAY,
         key_size=4,
         value_size=section.size,
         max_entries=1,
@@ -294,7 +294,8 @@ def _data_map(spec: ObjectSpec, section: Section, kind: str) -> MapSpec:
             for symbol in spec.elf.symbols_of[section.idx]
             if symbol.visibility in (STV_HIDDEN, STV_INTERNAL)
         }
-        if any(var.linkage != t.Var.STATIC and var.name not in hidden for var, _size in kinds):
+        mappable = any(var.linkage != t.Var.STATIC and var.name not in hidden for var, _size in kinds)
+        if mappable and map_.map_type == MapType.ARRAY:
             map_.map_flags |= MapFlag.MMAPABLE
     return map_
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rawbpf.objfile.insn import Insn
     from rawbpf.objfile.sections import SectionDef
 
-DATA_KINDS = ("data", "rodata", "bss", "kconfig")
+DATA_KINDS = ("data", "rodata", "bss", "kconfig", "percpu")
 """The kinds of `MapSpec` that hold variables."""
 
 MAX_DATA_SIZE = 64 << 20
@@ -42,7 +42,8 @@ class MapSpec:
     Attributes:
         name: as the C source calls it; a data section's is the section's (``.rodata``).
         kernel_name: what the kernel will be told, 15 characters at most.
-        kind: ``map`` (from .maps), ``data``, ``rodata``, ``bss``, ``kconfig`` or ``struct_ops``.
+        kind: ``map`` (from .maps), ``data``, ``rodata``, ``bss``, ``percpu``, ``kconfig`` or
+            ``struct_ops``.
         key_size, value_size: in bytes. max_entries: the number of entries, or bytes of a ring buffer.
         map_flags: ``BPF_F_*`` (`rawbpf.uapi.MapFlag`). map_extra, numa_node: as in ``union bpf_attr``.
         btf_key_type_id, btf_value_type_id: types in the object's BTF, 0 for none.

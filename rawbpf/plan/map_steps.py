@@ -9,7 +9,7 @@ from rawbpf.errors import SpecError, where
 from rawbpf.objfile.spec import DATA_KINDS
 from rawbpf.plan import steps as s
 from rawbpf.plan.kconfig import kconfig_contents
-from rawbpf.uapi import MapFlag, MapType
+from rawbpf.uapi import MapFlag, MapType, MapUpdateFlag
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -140,7 +140,8 @@ class MapPlanner:
             data = kconfig_contents(self.spec, self.target, self.kconfig)
         else:
             data = bytes(map_.contents or b"")
-        yield s.UpdateMap(handle, bytes(4), data, reason=f"initial contents of {map_.name}")
+        flags = MapUpdateFlag.F_ALL_CPUS if map_.kind == "percpu" else 0
+        yield s.UpdateMap(handle, bytes(4), data, flags=int(flags), reason=f"initial contents of {map_.name}")
         if map_.kind in ("rodata", "kconfig"):
             yield s.FreezeMap(handle, "constants: the verifier may rely on their values")
 
@@ -198,5 +199,6 @@ def round_ring_size(size: int, page_size: int) -> int:
 
 def _map_reason(map_: MapSpec) -> str:
     words = {"map": f"map {map_.name} of {map_.section}", "bss": "variables that start as zero", "data": "variables"}
+    words["percpu"] = "variables of which each CPU has its own"
     words |= {"rodata": "constants", "kconfig": "values of the kernel's configuration"}
     return words.get(map_.kind, "")

@@ -29,3 +29,14 @@ def told() -> dict[str, Any]:
 
 def test_jump_tables(told: dict[str, Any]) -> None:
     assert told["jump_tables"] == {"by_itself": 0, "by_call": 0, "by_both": 0}
+
+
+def test_per_cpu_variables(told: dict[str, Any]) -> None:
+    percpu = told["percpu"]
+    cpus = len(percpu["before"])
+    assert percpu["returned"] == 0
+    assert percpu["before"] == [[1, 2, 3, 4]] * cpus
+    assert percpu["counted"] == [40] * (cpus - 1) + [42]
+    assert percpu["raw"] == 16 * cpus
+    assert percpu["set"] is True
+    assert f"a list of {cpus} values" in percpu["refused"]
