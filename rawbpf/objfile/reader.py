@@ -81,9 +81,11 @@ def parse_object(data: bytes, *, path: str = "", name: str | None = None) -> Obj
 def read_btf(path: str | os.PathLike[str], *, base: Btf | None = None) -> Btf:
     """Read BTF from a file: a raw blob (/sys/kernel/btf/vmlinux), or the .BTF section of an ELF file.
 
+    A module that has a base of its own in .BTF.base is put upon `base`, or stands upon its own if that is None.
+
     Raises:
         ElfError: the file cannot be read, or is an ELF file that is corrupted.
-        BtfError: no BTF in it, or it breaks the format.
+        BtfError: no BTF in it, or it breaks the format; the module is for a kernel with other types than `base`.
     """
     file = os.fspath(path)
     data = _read(file)
@@ -94,8 +96,20 @@ def read_btf(path: str | os.PathLike[str], *, base: Btf | None = None) -> Btf:
             found = find_section_data(data, ".BTF")
             if found is None:
                 raise BtfError("the ELF file has no .BTF section", hint="compile with -g, or name another file")
+            own_base = find_section_data(data, ".BTF.base")
+            if own_base is not None:
+                return _read_distilled(found, own_base, base, os.path.basename(file))
             data = found
         return Btf(data, base=base, name=os.path.basename(file))
+
+
+def _read_distilled(data: bytes, own_base: bytes, base: Btf | None, name: str) -> Btf:
+    split = Btf(data, base=Btf(own_base, name=f"{name}: .BTF.base"), name=name)
+    if base is None:
+        return split
+    from rawbpf.btf.distilled import relocate
+
+    return relocate(split, base)
 
 
 def _read(file: str) -> bytes:
