@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rawbpf.objfile.spec import MapSpec, ObjectSpec
     from rawbpf.plan.struct_ops import Prepared
-    from rawbpf.plan.target import Target
+    from rawbpf.plan.target import Features, Target
 
 BTF = "btf"
 """The handle of the object's BTF."""
@@ -66,7 +66,7 @@ class MapPlanner:
         names: set[str] = set()
         waiting: list[MapSpec] = []  # for the maps that they are to hold
         for map_ in self.spec.maps.values():
-            if not map_.autocreate or (map_.kind == "struct_ops" and map_.name not in prepared):
+            if not is_wanted(map_, self.target.features) or (map_.kind == "struct_ops" and map_.name not in prepared):
                 continue
             with where(symbol=map_.name):
                 yield from self._create_map(map_, prepared.get(map_.name))
@@ -187,6 +187,11 @@ class MapPlanner:
 
     def _u32(self, value: int) -> bytes:
         return value.to_bytes(4, "little" if self.spec.little else "big")
+
+
+def is_wanted(map_: MapSpec, features: Features) -> bool:
+    """Whether a map is to be created: unless the user does not want it, or the kernel has no such variables."""
+    return map_.autocreate and (map_.kind != "percpu" or features.has("percpu_data"))
 
 
 def round_ring_size(size: int, page_size: int) -> int:

@@ -18,6 +18,7 @@ from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
 from rawbpf.objfile.spec import ProgramSpec
 from rawbpf.plan.jump_tables import JumpTables
+from rawbpf.plan.map_steps import is_wanted
 from rawbpf.plan.plan import Note
 from rawbpf.plan.probe_read import use_older_reads
 from rawbpf.plan.steps import Slot
@@ -273,10 +274,11 @@ class Linker:
 
     def _load_map(self, insns: list[Insn], slot: int, map_: MapSpec, src: PseudoSrc, slots: list[Slot]) -> None:
         first = insns[slot]
-        if not map_.autocreate:
+        if not is_wanted(map_, self._features):
             for insn in insns[slot : slot + 2]:
                 poison(insn, POISON_MAP + self._map_numbers[map_.name])
-            first.note = f"poisoned: map {map_.name} is not created"
+            why = "" if map_.kind != "percpu" else ": the kernel has no per-CPU variables (Linux 7.3)"
+            first.note = f"poisoned: map {map_.name} is not created{why if map_.autocreate else ''}"
             return
         first.src, first.imm = src, 0
         slots.append(Slot(slot * i.INSN_SIZE + 4, f"map:{map_.name}"))

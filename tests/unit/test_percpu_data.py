@@ -43,3 +43,22 @@ def test_initial_values_are_for_all_cpus(order: str) -> None:
     byte_order = "little" if plan.little else "big"
     assert [int.from_bytes(history[at : at + 4], byte_order) for at in range(0, 16, 4)] == [9, 8, 7, 6]
     assert not any(isinstance(step, s.FreezeMap) for step in plan.steps)
+
+
+class Older:
+    """A kernel without per-CPU variables."""
+
+    def has(self, name: str) -> bool:
+        return name != "percpu_data"
+
+
+def test_a_kernel_without_per_cpu_variables() -> None:
+    spec = rawbpf.open(OBJS / "percpu_data.el.o")
+    target = kernel_for(spec)
+    target.features = Older()
+    plan = make_plan(spec, target)
+    assert not plan.maps
+    assert not plan.variables
+    note = plan.notes["prog:count"][0]
+    assert note.text == "poisoned: map .percpu is not created: the kernel has no per-CPU variables (Linux 7.3)"
+    assert not any(step.slots for step in plan.programs)
