@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from errno import E2BIG, EBADF, EINVAL, EOPNOTSUPP
+from errno import E2BIG, EACCES, EBADF, EINVAL, EOPNOTSUPP
 from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError, SpecError, VerifierError
@@ -144,6 +144,33 @@ def _knows(ask: Callable[[], None]) -> bool | None:
     return True
 
 
+def _link_of(prog_type: ProgType, attach_type: AttachType, target: int = -1, flags: int = 0) -> bool | None:
+    # with a bad target: EINVAL says that links for this are not known, everything else that it was the target
+    try:
+        program = _load(prog_type, insn(0xB7, imm=1) + insn(0x95), expected_attach_type=attach_type)
+    except KernelError as failure:
+        return False if failure.errno in NO else None
+    with program:
+        try:
+            syscall.link_create(program.fileno(), target & 0xFFFFFFFF, attach_type, flags=flags).close()
+        except KernelError as failure:
+            return failure.errno != EINVAL
+    return None
+
+
+def _xdp_link() -> bool | None:
+    # no network device answers EINVAL too; the loopback's driver cannot offload (XDP_FLAGS_HW_MODE)
+    return _link_of(ProgType.XDP, AttachType.XDP, target=1, flags=1 << 3)
+
+
+def _netns_link() -> bool | None:
+    return _link_of(ProgType.SK_LOOKUP, AttachType.SK_LOOKUP)
+
+
+def _sockmap_link() -> bool | None:
+    return _link_of(ProgType.SK_MSG, AttachType.SK_MSG_VERDICT)
+
+
 def _array_mmap() -> bool | None:
     fields = {"map_type": MapType.ARRAY, "key_size": 4, "value_size": 4, "max_entries": 1}
     return works(lambda: syscall.map_create(fields | {"map_flags": MapFlag.MMAPABLE}))
@@ -198,13 +225,18 @@ def _ldimm64_full_range() -> bool | None:
 # -- BTF
 
 
-def _takes_btf(*types: t.Type) -> bool | None:
+def _blob(*types: t.Type) -> bytes:
     from rawbpf.btf.build import Builder
 
     builder = Builder(little=sys.byteorder == "little")
     for type in types:
         builder.add(type)
-    return works(lambda: syscall.btf_load(builder.to_bytes()))
+    return builder.to_bytes()
+
+
+def _takes_btf(*types: t.Type) -> bool | None:
+    blob = _blob(*types)
+    return works(lambda: syscall.btf_load(blob))
 
 
 def _btf() -> bool | None:
@@ -251,6 +283,24 @@ def _btf_enum64() -> bool | None:
     return _takes_btf(t.Enum64("e", 8, [t.Enumerator("E", 1 << 40)]))
 
 
+def _arg_ctx_tag(tag: str = "arg:ctx") -> bool | None:
+    # int main(void *ctx) { return f(ctx); } int f(void *ctx __arg_ctx): what f calls takes nothing but the context
+    from rawbpf.btf import types as t
+
+    main, f = t.FuncProto(1, [t.Param("ctx", 2)]), t.FuncProto(1, [t.Param("ctx", 2)])
+    functions = (main, t.Func("main", 3, t.Func.GLOBAL), f, t.Func("f", 5, t.Func.GLOBAL))
+    blob = _blob(t.Int("int", 4, t.Int.SIGNED), t.Ptr(0), *functions, t.DeclTag(6, tag, 0))
+    insns = insn(0x85, src=1, imm=1) + insn(0x95) + call("bpf_get_func_ip") + insn(0x95)
+    try:
+        with syscall.btf_load(blob) as btf:
+            fields = {"prog_type": ProgType.KPROBE, "prog_btf_fd": btf.fileno(), "func_info_rec_size": 8}
+            infos = struct.pack("=4I", 0, 4, 2, 6)
+            syscall.prog_load(fields, insns, license="GPL", func_info=infos).close()
+    except KernelError as failure:
+        return False if failure.errno in NO | {EACCES} else None
+    return True
+
+
 class Feature(NamedTuple):
     """A feature: what it is called in messages, the release that brought it, and how to try it."""
 
@@ -271,6 +321,8 @@ FEATURES: dict[str, Feature] = {
     "probe_read_kernel": Feature("bpf_probe_read_kernel", "5.5", _probe_read_kernel),
     "btf_func_global": Feature("BTF of global functions", "5.6", lambda: _btf_func(1)),
     "bpf_link": Feature("BPF links", "5.7", _bpf_link),
+    "xdp_link": Feature("links to network devices", "5.9", _xdp_link),
+    "netns_link": Feature("links to network namespaces", "5.9", _netns_link),
     "prog_bind_map": Feature("binding of maps to programs", "5.10", _prog_bind_map),
     "memcg_accounting": Feature("BPF memory charged to the memory cgroup", "5.11", _memcg_accounting),
     "btf_float": Feature("BTF of floating point types", "5.13", _btf_float),
@@ -280,7 +332,9 @@ FEATURES: dict[str, Feature] = {
     "btf_enum64": Feature("BTF of 64-bit enums", "6.0", _btf_enum64),
     "uprobe_multi_link": Feature("links to many user-space probes", "6.6", _uprobe_multi_link),
     "ldimm64_full_range": Feature("far offsets into the values of maps", "7.0", _ldimm64_full_range),
+    "sockmap_link": Feature("links to sockmaps", "6.10", _sockmap_link),
+    "arg_ctx_tag": Feature("the declaration tag of __arg_ctx", "6.8", _arg_ctx_tag),
     "percpu_data": Feature("global per-CPU variables", "7.3", lambda: _global_data(MapType.PERCPU_ARRAY)),
     "btf_qmark_datasec": Feature("BTF of sections with a ? in their name", "6.9", lambda: _btf_datasec("?.data")),
 }
-"""The features that loading depends on, by the names that libbpf's sources have made known."""
+"""The features that loading and attaching depend on, by the names that libbpf's sources have made known."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rawbpf.kernel.attr import COMMON, attr_layout
 from rawbpf.kernel.gate import address, call, call_fd, pack
-from rawbpf.uapi import OBJ_NAME_LEN, Cmd
+from rawbpf.uapi import OBJ_NAME_LEN, AttachType, Cmd
 
 if TYPE_CHECKING:
     from rawbpf.kernel.fd import Fd
@@ -191,7 +191,16 @@ def obj_get(path: str | os.PathLike[str], flags: int = 0) -> Fd:
 # -- attaching
 
 
-def prog_attach(prog_fd: int, target_fd: int, attach_type: int, *, flags: int = 0, replace_fd: int = 0) -> None:
+def prog_attach(
+    prog_fd: int,
+    target_fd: int,
+    attach_type: int,
+    *,
+    flags: int = 0,
+    replace_fd: int = 0,
+    relative_fd: int = 0,
+    expected_revision: int = 0,
+) -> None:
     """``BPF_PROG_ATTACH``: without a link, so it stays until it is detached or its target is gone."""
     attr, size = pack(
         Cmd.PROG_ATTACH,
@@ -200,6 +209,8 @@ def prog_attach(prog_fd: int, target_fd: int, attach_type: int, *, flags: int = 
         attach_type=attach_type,
         attach_flags=flags,
         replace_bpf_fd=replace_fd,
+        relative_fd=relative_fd,
+        expected_revision=expected_revision,
     )
     call(Cmd.PROG_ATTACH, attr, size)
 
@@ -209,11 +220,25 @@ def prog_detach(prog_fd: int, target_fd: int, attach_type: int) -> None:
     call(Cmd.PROG_DETACH, *pack(Cmd.PROG_DETACH, target_fd=target_fd, attach_bpf_fd=prog_fd, attach_type=attach_type))
 
 
-def prog_query(target_fd: int, attach_type: int, *, flags: int = 0) -> tuple[list[int], int]:
-    """``BPF_PROG_QUERY``: the ids of what is attached to a target, in order, and the attach flags."""
+class QueryResult(NamedTuple):
+    """What is attached to a target.
+
+    Attributes:
+        prog_ids: in the order in which they run.
+        attach_flags: how the target takes programs (`AttachFlag`).
+        revision: a number that grows with every change; 0 from kernels and targets that do not count them.
+    """
+
+    prog_ids: list[int]
+    attach_flags: int
+    revision: int
+
+
+def prog_query(target_fd: int, attach_type: int, *, flags: int = 0) -> QueryResult:
+    """``BPF_PROG_QUERY``. For LSM_CGROUP: of all hooks of a control group."""
     room = 64
     while True:
-        ids = array("I", bytes(4 * room))
+        ids, each = array("I", bytes(4 * room)), array("I", bytes(4 * room))
         attr, _ = pack(
             Cmd.PROG_QUERY,
             target_fd=target_fd,
@@ -221,16 +246,19 @@ def prog_query(target_fd: int, attach_type: int, *, flags: int = 0) -> tuple[lis
             query_flags=flags,
             prog_ids=ids.buffer_info()[0],
             prog_cnt=room,
+            # insisted on where there may be programs of several hooks
+            prog_attach_flags=each.buffer_info()[0] if attach_type == AttachType.LSM_CGROUP and not flags else 0,
         )
         layout = attr_layout(Cmd.PROG_QUERY)
         try:
-            call(Cmd.PROG_QUERY, attr, layout.used(attr, "prog_cnt"))
+            call(Cmd.PROG_QUERY, attr, layout.used(attr, "revision"))
         except OSError as failure:
             if failure.errno != ENOSPC:  # there are more of them
                 raise
             room = max(2 * room, layout.read(attr, "prog_cnt"))
             continue
-        return ids[: layout.read(attr, "prog_cnt")].tolist(), layout.read(attr, "attach_flags")
+        there = ids[: layout.read(attr, "prog_cnt")].tolist()
+        return QueryResult(there, layout.read(attr, "attach_flags"), layout.read(attr, "revision"))
 
 
 def link_update(link_fd: int, new_fd: int, *, flags: int = 0, old_fd: int = 0) -> None:

@@ -40,8 +40,8 @@ class Link(NamedTuple):
     right: str
 
 
-def join(left: Namespace, right: Namespace, shapes: Sequence[Shape]) -> list[Link]:
-    """Join two namespaces by a path for each shape; path N has the network 10.0.N.0/24."""
+def join(left: Namespace, right: Namespace, shapes: Sequence[Shape | None]) -> list[Link]:
+    """Join two namespaces by a path for each shape (None: as it comes); path N has the network 10.0.N.0/24."""
     links = [Link(f"10.0.{number}.1", f"10.0.{number}.2") for number in range(1, len(shapes) + 1)]
     with left.entered(), IPRoute() as netlink:
         for number in range(1, len(shapes) + 1):
@@ -53,7 +53,8 @@ def join(left: Namespace, right: Namespace, shapes: Sequence[Shape]) -> list[Lin
             for number, (address, shape) in enumerate(zip(ends, shapes, strict=True), 1):
                 index = _up(netlink, _name(number))
                 netlink.addr("add", index=index, address=address, prefixlen=PREFIX_LENGTH)
-                _shape(index, shape)
+                if shape:
+                    _shape(index, shape)
     return links
 
 

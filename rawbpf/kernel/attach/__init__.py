@@ -19,16 +19,58 @@ if TYPE_CHECKING:
     from typing import Any
 
     from rawbpf.kernel.attach._cgroup import cgroup
+    from rawbpf.kernel.attach._cpumap import cpumap
+    from rawbpf.kernel.attach._devmap import devmap
+    from rawbpf.kernel.attach._lirc import lirc
+    from rawbpf.kernel.attach._lwt import lwt
+    from rawbpf.kernel.attach._netfilter import netfilter
+    from rawbpf.kernel.attach._netkit import netkit
+    from rawbpf.kernel.attach._netns import netns
+    from rawbpf.kernel.attach._query import query
+    from rawbpf.kernel.attach._reuseport import reuseport
+    from rawbpf.kernel.attach._socket_filter import socket_filter
+    from rawbpf.kernel.attach._sockmap import sockmap
+    from rawbpf.kernel.attach._tc import tc
+    from rawbpf.kernel.attach._tcx import tcx
+    from rawbpf.kernel.attach._xdp import xdp
     from rawbpf.kernel.attach.attachment import Attachment
 
 __all__ = [
     "Attachment",
     "cgroup",
+    "cpumap",
+    "devmap",
+    "lirc",
+    "lwt",
+    "netfilter",
+    "netkit",
+    "netns",
+    "query",
+    "reuseport",
+    "socket_filter",
+    "sockmap",
+    "tc",
+    "tcx",
+    "xdp",
 ]
 
 _HOMES = {
     "Attachment": "attachment",
     "cgroup": "_cgroup",
+    "cpumap": "_cpumap",
+    "devmap": "_devmap",
+    "lirc": "_lirc",
+    "lwt": "_lwt",
+    "netfilter": "_netfilter",
+    "netkit": "_netkit",
+    "netns": "_netns",
+    "query": "_query",
+    "reuseport": "_reuseport",
+    "socket_filter": "_socket_filter",
+    "sockmap": "_sockmap",
+    "tc": "_tc",
+    "tcx": "_tcx",
+    "xdp": "_xdp",
 }
 
 
