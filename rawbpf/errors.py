@@ -366,3 +366,21 @@ class MapKeyError(KernelError, KeyError):
     """No such key in the map."""
 
     code = "no_key"
+
+
+class MapKeyExistsError(KernelError):
+    """The map has such a key, and a new one was asked for."""
+
+    code = "key_exists"
+
+
+class MapFullError(KernelError):
+    """The map has no room for another element."""
+
+    code = "map_full"
+
+
+class MapAccessError(KernelError):
+    """The map cannot be read, or written, by system call: it is frozen, or was made for one side alone."""
+
+    code = "map_access"

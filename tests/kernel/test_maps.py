@@ -75,7 +75,7 @@ def test_a_missing_key_is_a_key_error(table: Map) -> None:
     with pytest.raises(KeyError) as error:
         table[key(7)]
     assert isinstance(error.value, MapKeyError)
-    assert str(error.value) == "test: no such key"
+    assert str(error.value) == r"test: no such key: b'\x07\x00\x00\x00'"
     with pytest.raises(MapKeyError):
         del table[key(7)]
 

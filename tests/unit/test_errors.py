@@ -39,6 +39,9 @@ ALL: list[e.RawbpfError] = [
     e.NotSupportedError("arena", min_version="6.9", command="BPF_MAP_CREATE"),
     e.VerifierError("message", errno=errno.EACCES, log="0: (95) exit\n", summary="R0 !read_ok"),
     e.MapKeyError("message", errno=errno.ENOENT),
+    e.MapKeyExistsError("message", errno=errno.EEXIST),
+    e.MapFullError("message", errno=errno.E2BIG),
+    e.MapAccessError("message", errno=errno.EPERM),
     _Mismatch("message", "int x", "long x", "hint"),
     MemberError("message", {"x": "int x"}, {"x": "long x"}, "hint"),
 ]
