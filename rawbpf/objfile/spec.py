@@ -330,6 +330,20 @@ class ObjectSpec:
                 return function
         return None
 
+    def resize_section(self, name: str, size: int) -> None:
+        """Give a section of variables another size, in bytes, before it is loaded.
+
+        New bytes are 0. The section's last variable, if it is an array, then ends where the section does: it has more
+        elements (or fewer). If it is none, or `size` is no whole number of its elements, the map has no types, which
+        `warnings` tells; libbpf's bpf_map__set_value_size() does the same.
+
+        Raises:
+            SpecError: no section of variables has that name, or a variable would no longer fit.
+        """
+        from rawbpf.objfile.resize import resize_section
+
+        resize_section(self, name, size)
+
     def only(self, names: list[str]) -> None:
         """Load the named programs and no others. Raises `SpecError` for a name that is no program."""
         for name in names:

@@ -140,6 +140,12 @@ class MapPlanner:
             data = kconfig_contents(self.spec, self.target, self.kconfig)
         else:
             data = bytes(map_.contents or b"")
+        if len(data) != map_.value_size:
+            raise SpecError(
+                f"the section has {len(data)} bytes of contents, its map values of {map_.value_size}",
+                symbol=map_.name,
+                hint=f"to make it larger or smaller: spec.resize_section({map_.name!r}, SIZE)",
+            )
         flags = MapUpdateFlag.F_ALL_CPUS if map_.kind == "percpu" else 0
         yield s.UpdateMap(handle, bytes(4), data, flags=int(flags), reason=f"initial contents of {map_.name}")
         if map_.kind in ("rodata", "kconfig"):
