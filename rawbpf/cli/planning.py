@@ -53,7 +53,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         action="extend",
         default=[],
-        help="set global variables first",
+        help="set global variables first, and members of struct_ops (NAME.MEMBER=VALUE; a program's name, null)",
     )
     parser.add_argument(
         "--kconfig",
@@ -101,9 +101,13 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
             map_.pin_by_name = False
     for setting in args.set:
         name, _equals, text = setting.partition("=")
-        if name not in spec.variables:
+        struct, _dot, member = name.partition(".")
+        if member and struct in spec.struct_ops:
+            spec.struct_ops[struct].set_text(member, text)
+        elif name in spec.variables:
+            spec.variables[name].set_text(text)
+        else:
             raise spec.no_such("variable", name, list(spec.variables))
-        spec.variables[name].set_text(text)
     return spec
 
 

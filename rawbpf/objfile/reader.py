@@ -367,14 +367,17 @@ def _read_struct_ops_section(spec: ObjectSpec, section: Section) -> None:
             offset = symbol.value if symbol else place.offset
             if offset + struct_.size > section.size:
                 raise SpecError(f"the struct ({offset}+{struct_.size}) ends behind the section")
+            functions = _struct_ops_functions(spec, section, offset, struct_)
             ops = StructOpsSpec(
                 variable.name,
                 type_id,
                 struct_.name,
                 bytearray(section.data[offset : offset + struct_.size]),
-                _struct_ops_functions(spec, section, offset, struct_),
-                link=section.name.endswith(".link"),
-                section=section.name,
+                functions,
+                section.name.endswith(".link"),
+                section.name,
+                spec,
+                declared=tuple(dict.fromkeys(functions.values())),
             )
         spec.struct_ops[ops.name] = ops
         spec.maps[ops.name] = MapSpec(

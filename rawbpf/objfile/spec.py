@@ -243,11 +243,15 @@ class VariableSpec:
 class StructOpsSpec:
     """A struct of function pointers that the kernel calls: a variable in ``.struct_ops`` or ``.struct_ops.link``.
 
+    Members are read and set by name: ``ops["name"] = "rr"``, ``ops["init"] = "my_init"`` (a program), ``ops["init"] =
+    None``, ``ops["limits.max"] = 3`` (a struct in the struct). A program that no struct uses any more is not loaded.
+
     Attributes:
         name: the variable. map: the name of its map (the same).
         type_id, type_name: its struct in the object's BTF.
         data: its bytes in the file; members that are functions are 0 there.
         functions: byte offset of a member → name of the program.
+        declared: the programs that the file puts into it.
         link: whether a link registers it (``.struct_ops.link``), and ends it.
 
     Whether it is created at all is said by its map's `MapSpec.autocreate`; ``SEC("?.struct_ops")`` says no.
@@ -260,6 +264,37 @@ class StructOpsSpec:
     functions: dict[int, str]
     link: bool
     section: str
+    _spec: ObjectSpec = field(repr=False, compare=False)
+    declared: tuple[str, ...] = ()
+
+    def __getitem__(self, member: str) -> Any:
+        """The value of a member, typed by BTF; of a function the program's name, or None.
+
+        Raises:
+            SpecError: the struct has no such member, or it is a pointer to data.
+        """
+        from rawbpf.objfile.members import get_member
+
+        with where(symbol=self.name, path=self._spec.path):
+            return get_member(self._spec, self, member)
+
+    def __setitem__(self, member: str, value: Any) -> None:
+        """Set a member: a value of its type; a function by a program (`ProgramSpec` or its name) or None.
+
+        Raises:
+            SpecError: there is no such member or program, the program is none for struct_ops, the value does not fit.
+        """
+        from rawbpf.objfile.members import set_member
+
+        with where(symbol=self.name, path=self._spec.path):
+            set_member(self._spec, self, member, value)
+
+    def set_text(self, member: str, text: str) -> None:
+        """Set a member from what a user typed: as `VariableSpec.set_text`; a program's name; ``null`` for none."""
+        from rawbpf.objfile.members import set_member_text
+
+        with where(symbol=self.name, path=self._spec.path):
+            set_member_text(self._spec, self, member, text)
 
 
 @dataclass

@@ -132,7 +132,7 @@ class _Planner:
     def _choose_programs(self) -> list[ProgramSpec]:
         # a struct_ops program is loaded if a struct that is created uses it, whatever else was said (as in libbpf)
         used = {name for ops in self.struct_ops for name in ops.functions.values()}
-        referred = {name for ops in self.spec.struct_ops.values() for name in ops.functions.values()}
+        referred = {name for ops in self.spec.struct_ops.values() for name in (*ops.functions.values(), *ops.declared)}
         chosen = []
         for program in self.spec.programs.values():
             if self.only is not None:

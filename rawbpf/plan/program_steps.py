@@ -54,7 +54,7 @@ class ProgramPlanner:
             return s.LoadProgram(
                 f"prog:{program.name}",
                 program.name,
-                program.sec_name,
+                program.sec_name if program.definition else "",
                 int(program.prog_type),
                 attach_type,
                 encode(linked.insns, little=self._spec.little),

@@ -42,6 +42,10 @@ def test_a_newer_kernel_has_it(name: str) -> None:
         assert answer
 
 
+def test_the_probe_of_a_tag_is_about_the_tag() -> None:
+    assert features._arg_ctx_tag("arg:of_no_meaning") is False
+
+
 def test_an_unknown_feature() -> None:
     with pytest.raises(SpecError, match="'telepathy'"):
         features.probe("telepathy")
