@@ -25,6 +25,7 @@ _PREFIXES: dict[int, tuple[str, BtfKind]] = {
 }
 
 
+_NOWHERE = "static functions may be inlined or renamed (.isra, .constprop), those of a module need it loaded"
 _WITHOUT_SEC = frozenset({ProgType.TRACING, ProgType.LSM, ProgType.EXT})  # types that always have such a target
 
 
@@ -95,6 +96,12 @@ def _in_kernel(program: ProgramSpec, target: Target) -> AttachBtf:
         for type_id in btf.find_all(prefix + name):
             if type_id >= btf.start_id and btf.kind(type_id) == kind:
                 return AttachBtf(type_id, module.handle if module else "")
+    if separator and module_name != "vmlinux" and module_name not in (module.name for module in target.modules):
+        raise TargetError(
+            f"{target.name} has no module {module_name} loaded, whose {name!r} is wanted",
+            symbol=program.name,
+            hint=f"modprobe {module_name}",
+        )
     raise _not_found(program, target, prefix, name, kind)
 
 
@@ -107,7 +114,5 @@ def _not_found(program: ProgramSpec, target: Target, prefix: str, name: str, kin
         stem = prefix + name[: max(3, len(name) // 2)]
         names = {target.btf.name_of(i) for i in target.btf.find_prefix(stem) if target.btf.kind(i) == kind}
         near = [found.removeprefix(prefix) for found in get_close_matches(prefix + name, sorted(names), 3)]
-    hint = (
-        f"near names: {', '.join(near)}" if near else "static functions may be inlined or renamed (.isra, .constprop)"
-    )
+    hint = f"near names: {', '.join(near)}" if near else _NOWHERE
     return TargetError(f"{target.name} has no {what} {name!r} in its BTF", symbol=program.name, hint=hint)

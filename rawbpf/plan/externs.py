@@ -8,12 +8,30 @@ from typing import TYPE_CHECKING, NamedTuple
 from rawbpf.btf import types as t
 from rawbpf.btf.match import types_compatible
 from rawbpf.errors import ExternError, where
+from rawbpf.plan.target import NOT_HERE
 from rawbpf.uapi import BtfKind
 
 if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf
     from rawbpf.objfile.spec import ExternSpec, ObjectSpec
     from rawbpf.plan.target import Module, Target
+
+
+_MODULES = {
+    "bpf_ct_set_nat_info": "nf_nat",
+    "bpf_ct_": "nf_conntrack",
+    "bpf_skb_ct_": "nf_conntrack",
+    "bpf_xdp_ct_": "nf_conntrack",
+    "bpf_xdp_flow_lookup": "nf_flow_table",
+    "bpf_skb_set_fou_encap": "fou",
+    "bpf_skb_get_fou_encap": "fou",
+    "bpf_skb_set_xfrm_info": "xfrm_interface",
+    "bpf_skb_get_xfrm_info": "xfrm_interface",
+    "cubictcp_": "tcp_cubic",
+    "dctcp_": "tcp_dctcp",
+    "bbr_": "tcp_bbr",
+}
+"""The modules that mainline's kernel functions are in, by what the names of these begin with; the first one counts."""
 
 
 class Resolved(NamedTuple):
@@ -71,7 +89,8 @@ def _typeless(target: Target, extern: ExternSpec, number: int, found: list[int])
             return Resolved(extern, number, note=f"weak, and not in {target.name}: 0")
         raise ExternError(
             f"{target.name} has no symbol {extern.name!r}",
-            hint="/proc/kallsyms lists them; declare it __weak if the program can do without",
+            hint="/proc/kallsyms lists them, those of a module while it is loaded; declare it __weak if the program can"
+            " do without",
         )
     return Resolved(extern, number, True, address=different[0], note=f"at {different[0]:#x}")
 
@@ -83,7 +102,8 @@ def _typed(spec: ObjectSpec, target: Target, extern: ExternSpec, number: int) ->
             return Resolved(extern, number, note=f"weak, and not in the BTF of {target.name}: 0")
         raise ExternError(
             f"the BTF of {target.name} has no variable {extern.name!r}",
-            hint="BTF holds only per-CPU variables; use a typeless extern (`extern const void …`) for others",
+            hint="BTF holds only per-CPU variables, of a module while it is loaded; use a typeless extern"
+            " (`extern const void …`) for others",
         )
     btf, type_id, module = found
     variable = btf.type(type_id)
@@ -102,7 +122,7 @@ def _kfunc(spec: ObjectSpec, target: Target, extern: ExternSpec, number: int) ->
             return Resolved(extern, number, note=f"weak, and not in {target.name}")
         raise ExternError(
             f"{target.name} has no kernel function {extern.essential_name!r} that BPF could call",
-            hint="it may need another kernel, a CONFIG_ or a module; declare it __weak and test it to do without",
+            hint=f"{_where_it_may_be(extern.essential_name)}; declare it __weak and test it to do without",
         )
     btf, type_id, module = found
     func, mine = btf.type(type_id), spec.btf.type(extern.type_id) if spec.btf else None
@@ -116,6 +136,11 @@ def _kfunc(spec: ObjectSpec, target: Target, extern: ExternSpec, number: int) ->
         raise _incompatible(what, (spec.btf, extern.var_id), (btf, type_id), target.name)
     place = module.name if module else target.name
     return Resolved(extern, number, True, type_id, module, note=f"{place} [{type_id}]")
+
+
+def _where_it_may_be(function: str) -> str:
+    module = next((module for prefix, module in _MODULES.items() if function.startswith(prefix)), None)
+    return f"it is in the module {module}: modprobe {module}" if module else NOT_HERE
 
 
 class _Mismatch(ExternError):

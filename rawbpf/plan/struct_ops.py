@@ -15,6 +15,7 @@ from rawbpf.btf.decl import type_decl
 from rawbpf.btf.match import essential_name
 from rawbpf.errors import ENOTSUPP, NotSupportedError, SpecError, where
 from rawbpf.objfile.spec import MAX_DATA_SIZE
+from rawbpf.plan.target import NOT_HERE
 from rawbpf.uapi import BtfKind
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _inner(btf: Btf, value_type_id: int, name: str, kernel: str) -> tuple[t.Memb
 
 
 def _no_type(name: str, target: Target, path: str) -> NotSupportedError:
-    known = KNOWN_IN.get(name, "it may need another kernel, a CONFIG_ or a module")
+    known = KNOWN_IN.get(name, NOT_HERE)
     return NotSupportedError(
         f"struct_ops type {name}",
         message=f"{target.name} has no struct_ops type {name}",

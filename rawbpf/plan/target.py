@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
+NOT_HERE = "it may need another kernel, a CONFIG_, or a module that is not loaded"
+"""The hint for what a kernel lacks, where nothing better is known."""
+
+
 def fingerprint(btf: bytes) -> str:
     """A short word that tells one kernel's BTF from another's: its length and CRC-32."""
     return f"{len(btf):x}-{crc32(btf):08x}"

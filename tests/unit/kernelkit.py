@@ -68,7 +68,8 @@ def kernel_for(spec: ObjectSpec) -> Target:
     _add_attach_targets(builder, spec)
     typeless = [e.name for e in spec.externs.values() if e.kind == "ksym" and not e.type_id and "no_such" not in e.name]
     ksyms = {name: [0xFFFFFFFF81000000 + 16 * number] for number, name in enumerate(typeless)}
-    return kernel(builder.to_btf("vmlinux"), ksyms=ksyms)
+    vmlinux = builder.to_btf("vmlinux")
+    return kernel(vmlinux, _modules(vmlinux, spec), ksyms=ksyms)
 
 
 def _add_functions(builder: Builder, spec: ObjectSpec) -> None:
@@ -109,11 +110,24 @@ def _add_attach_targets(builder: Builder, spec: ObjectSpec) -> None:
     for program in spec.programs.values():
         if program.definition is None or SecFlag.ATTACH_BTF not in program.definition.flags or not program.target:
             continue
+        if ":" in program.target:
+            continue
         if program.attach_type == AttachType.TRACE_RAW_TP:
             builder.add(t.Typedef(builder.add(t.Ptr(proto)), f"btf_trace_{program.target}"))
         else:
             prefix = prefixes.get(AttachType(program.attach_type), "")
             builder.add(t.Func(prefix + program.target, proto))
+
+
+def _modules(vmlinux: Btf, spec: ObjectSpec) -> dict[str, Btf]:
+    # those that a SEC() names, with its function
+    builders: dict[str, Builder] = {}
+    for program in spec.programs.values():
+        name, separator, function = program.target.partition(":")
+        if separator and name != "vmlinux":
+            module = builders.setdefault(name, Builder(little=vmlinux.little, base=vmlinux))
+            module.add(t.Func(function, module.add(t.FuncProto(0, []))))
+    return {name: builder.to_btf(name) for name, builder in builders.items()}
 
 
 def ids_of(btf: Btf, kind: BtfKind) -> list[int]:

@@ -84,7 +84,7 @@ MISSING = [
     ("iter/tasks", "no iterator 'tasks'", "near names: task"),
     ("tp_btf/sched_swish", "no tracepoint 'sched_swish'", "near names: sched_switch"),
     ("fentry/mod:do_exit", "no function 'do_exit'", ""),
-    ("fentry/none:do_exit", "no function 'do_exit'", ""),
+    ("fentry/none:do_exit", "the kernel has no module none loaded, whose 'do_exit' is wanted", "modprobe none"),
     ("fentry/vmlinux:in_module", "no function 'in_module'", ""),
     ("fentry", 'SEC\\("fentry"\\) does not say what to attach to', 'SEC("fentry/NAME")'),
     ("iter.s", "does not say what to attach to", ""),

@@ -215,6 +215,20 @@ def test_modules_come_after_the_kernel() -> None:
     assert found["only_module"].module.handle == "module:mod"
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("bpf_ct_release", "modprobe nf_conntrack"),
+        ("bpf_ct_set_nat_info", "modprobe nf_nat"),
+        ("func", "a module that is not loaded"),
+    ],
+)
+def test_the_module_that_has_a_function_is_named(name: str, hint: str) -> None:
+    with pytest.raises(ExternError, match="no kernel function") as caught:
+        resolved(kfunc(name))
+    assert hint in (caught.value.hint or "")
+
+
 def test_kernel_without_btf() -> None:
     with pytest.raises(ExternError, match="no kernel function"):
         resolve_externs(kfunc().to_spec(), kernel(None))
