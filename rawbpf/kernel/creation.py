@@ -59,6 +59,8 @@ def _refusal(failure: KernelError, fields: dict[str, Any]) -> KernelError:
         return memlock.explain(failure)
     if isinstance(failure, NotSupportedError):
         return failure
+    if number == E2BIG and fields.get("excl_prog_hash"):
+        return NotSupportedError("maps for one program", min_version="6.18", errno=number, command="BPF_MAP_CREATE")
     kind = known(MapType, fields["map_type"])
     said = _reason(fields)
     if not said and number == EINVAL and isinstance(kind, MapType) and known_types.has_map_type(kind) is False:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rawbpf.errors import KernelError, PermissionDeniedError, RawbpfError, SpecError, TargetError, VerifierError, where
 from rawbpf.kernel import bpffs, creation, host, info, syscall, target_program, verifier
 from rawbpf.kernel.fd import Fd
+from rawbpf.kernel.gate import address
 from rawbpf.kernel.links import Link
 from rawbpf.kernel.log import debug
 from rawbpf.kernel.maps import Map
@@ -193,6 +194,8 @@ class _Execution:
             "btf_vmlinux_value_type_id": step.btf_vmlinux_value_type_id,
             "map_extra": step.map_extra,
             "value_type_btf_obj_fd": self.number(step.value_type_btf),
+            "excl_prog_hash": address(step.excl_prog_hash) if step.excl_prog_hash else 0,
+            "excl_prog_hash_size": len(step.excl_prog_hash),
         }
         if btf_fd := self.number(step.btf):
             fields |= {
@@ -273,6 +276,9 @@ class _Execution:
             "attach_btf_id": step.attach_btf_id,
             "attach_prog_fd": self.number(step.attach_btf),
             "log_level": step.log_level,
+            "signature": address(step.signature) if step.signature else 0,
+            "signature_size": len(step.signature),
+            "keyring_id": step.keyring_id,
         }
         more: dict[str, Any] = {"license": step.license}
         if btf_fd := self.number(step.btf):

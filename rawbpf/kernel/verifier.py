@@ -125,6 +125,8 @@ def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelEr
         return memlock.explain(failure)
     if isinstance(failure, NotSupportedError):
         return failure
+    if fields.get("signature"):
+        return _refused_signature(number)
     kind = known(ProgType, fields["prog_type"])
     if number == EINVAL and isinstance(kind, ProgType) and known_types.has_prog_type(kind) is False:
         return known_types.missing_prog_type(kind)
@@ -133,3 +135,14 @@ def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelEr
     if number in (EINVAL, EACCES):
         hint = "attach type, attach target, flags or license are what the kernel looks at before the verifier"
     return KernelError(f"{message} ({errno_name(number)})", errno=number, command="BPF_PROG_LOAD", hint=hint)
+
+
+def _refused_signature(number: int) -> KernelError:
+    if number == E2BIG:
+        return NotSupportedError("signed programs", min_version="6.18", errno=number, command="BPF_PROG_LOAD")
+    return KernelError(
+        f"the kernel does not accept the program's signature: {errno_text(number)} ({errno_name(number)})",
+        errno=number,
+        command="BPF_PROG_LOAD",
+        hint="it needs CONFIG_SYSTEM_DATA_VERIFICATION, the signer's key in the keyring, and the same instructions",
+    )

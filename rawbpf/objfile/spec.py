@@ -50,6 +50,7 @@ class MapSpec:
         inner: the template of a map in map.
         slots: index → name of the map or program that the C source puts there.
         pin_by_name: ``__uint(pinning, LIBBPF_PIN_BY_NAME)``.
+        exclusive_program: the name of the one program that may use it, empty for all (Linux 6.18).
         contents: initial bytes of a data section; of an arena those of its globals (``.addr_space.1``).
         contents_index: the index of the ELF section that they are from, 0 for none.
         autocreate: whether it will be created at all.
@@ -71,6 +72,7 @@ class MapSpec:
     inner: MapSpec | None = None
     slots: dict[int, str] = field(default_factory=dict)
     pin_by_name: bool = False
+    exclusive_program: str = ""
     contents: bytearray | None = None
     autocreate: bool = True
     section: str = ""
@@ -114,6 +116,7 @@ class ProgramSpec(FunctionSpec):
         autoload: whether it is loaded; SEC("?…") says no.
         autoattach: whether it is attached with all others.
         log_level: what the verifier is asked to write even if all is well: 1, 2 (each instruction), 4 (statistics).
+        signature, keyring_id: a PKCS #7 signature of the instructions, and the keyring that has its key (Linux 6.18).
         ifindex: the interface of an offloaded or device-bound program, 0 for none.
         replaced: whether its instructions are others than the file's (see `replace_insns`).
     """
@@ -127,6 +130,8 @@ class ProgramSpec(FunctionSpec):
     autoload: bool = True
     autoattach: bool = True
     log_level: int = 0
+    signature: bytes = b""
+    keyring_id: int = 0
     ifindex: int = 0
     replaced: bool = False
 

@@ -57,6 +57,8 @@ def _map(step: s.CreateMap) -> str:
         words.append("flags " + "|".join(_word(flag) for flag in MapFlag if step.map_flags & flag))
     if step.inner_map:
         words.append(f"of {step.inner_map}")
+    if step.excl_prog_hash:
+        words.append("for one program")
     if step.pin_path:
         words.append(f"pinned at {step.pin_path}")
     return ", ".join(words)

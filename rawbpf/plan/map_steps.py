@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rawbpf.errors import SpecError, where
 from rawbpf.objfile.spec import DATA_KINDS
 from rawbpf.plan import steps as s
+from rawbpf.plan.exclusive import program_hash
 from rawbpf.plan.kconfig import kconfig_contents
 from rawbpf.uapi import MapFlag, MapType, MapUpdateFlag
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from rawbpf.objfile.spec import MapSpec, ObjectSpec
+    from rawbpf.plan.relocate import Linked
     from rawbpf.plan.struct_ops import Prepared
     from rawbpf.plan.target import Features, Target
 
@@ -53,6 +55,7 @@ class MapPlanner:
 
     Attributes:
         created: the maps that are created, in order.
+        linked: the programs that are loaded, which exclusive maps are for.
     """
 
     def __init__(self, spec: ObjectSpec, target: Target, kconfig: str) -> None:
@@ -60,6 +63,7 @@ class MapPlanner:
         self.target = target
         self.kconfig = kconfig
         self.created: list[MapSpec] = []
+        self.linked: Mapping[str, Linked] = {}
 
     def create(self, prepared: Mapping[str, Prepared]) -> Iterator[s.Step]:
         """The steps that create the maps; of the struct_ops maps those in `prepared`, by name."""
@@ -132,8 +136,18 @@ class MapPlanner:
             btf_value_type_id=map_.btf_value_type_id if with_btf else 0,
             pin_path=f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else "",
             kind=map_.kind,
+            excl_prog_hash=self._exclusive(map_.exclusive_program),
             reason=reason,
         )
+
+    def _exclusive(self, program: str) -> bytes:
+        if not program:
+            return b""
+        if program not in self.spec.programs:
+            raise self.spec.no_such("program", program, list(self.spec.programs))
+        if program not in self.linked:
+            raise SpecError(f"the map is for the program {program!r} alone, which is not loaded")
+        return program_hash(self.linked[program].insns, little=self.spec.little)
 
     def _contents(self, map_: MapSpec, handle: str) -> Iterator[s.Step]:
         if map_.kind == "kconfig":

@@ -82,6 +82,7 @@ class _Planner:
         tables = [table for program in programs for table in linked[program.name].jump_tables]
         steps: list[s.Step] = [*create_jump_tables(tables, little=self.spec.little)]
         steps += self._btf_steps(linked)
+        self.maps.linked = linked
         steps += self.maps.create({ops.spec.name: ops for ops in self.struct_ops if self._complete(ops)})
         constants = [map_.name for map_ in self.maps.created if map_.kind == "rodata"]
         planner = ProgramPlanner(self.spec, self.target, self.struct_ops, self.fd_array)

@@ -67,6 +67,8 @@ class ProgramPlanner:
                 attach_btf_print=attach_btf.fingerprint,
                 fd_array=self._fd_array,
                 prog_ifindex=program.ifindex,
+                signature=program.signature,
+                keyring_id=program.keyring_id,
                 log_level=program.log_level,
                 auto_attach=_attach_word(program),
                 target=program.target,

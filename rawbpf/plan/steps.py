@@ -50,6 +50,7 @@ class CreateMap(NamedTuple):
         btf: the handle of the BTF that `btf_key_type_id` and `btf_value_type_id` are of, or empty.
         value_type_btf: the handle of the module whose BTF `btf_vmlinux_value_type_id` is of, or empty for vmlinux.
         inner_map: the handle of the template of a map in map, or empty.
+        excl_prog_hash: the SHA-256 of the one program that may use it, or empty.
         pin_path: pinning by name: reuse what is there if it fits, else create and pin.
         kind: what it is in the object (`MapSpec.kind`): a data section's memory is mapped for live variables.
     """
@@ -72,6 +73,7 @@ class CreateMap(NamedTuple):
     inner_map: str = ""
     pin_path: str = ""
     kind: str = ""
+    excl_prog_hash: bytes = b""
     reason: str = ""
 
 
@@ -113,6 +115,7 @@ class LoadProgram(NamedTuple):
         func_info, line_info: as the kernel reads them, each record `func_info_rec_size` / `line_info_rec_size` bytes.
         attach_btf: whose BTF `attach_btf_id` is of: empty for vmlinux, or the handle of a module or a BPF program.
         attach_btf_print: of a BPF program: the fingerprint of its BTF, so that no other is taken for it.
+        signature, keyring_id: a PKCS #7 signature of the instructions, and the keyring that has its key.
         fd_array: handles for kfunc calls into modules; index 0 is never used by an instruction.
         auto_attach: how it attaches (the SEC() table's word), empty if it shall not with all others.
         target: what the SEC() names behind the slash.
@@ -137,6 +140,8 @@ class LoadProgram(NamedTuple):
     attach_btf: str = ""
     fd_array: tuple[str, ...] = ()
     prog_ifindex: int = 0
+    signature: bytes = b""
+    keyring_id: int = 0
     log_level: int = 0
     auto_attach: str = ""
     target: str = ""
@@ -248,7 +253,7 @@ STEPS: dict[str, type[Any]] = {
 """The name of each step in JSON."""
 
 _NAMES = {cls: name for name, cls in STEPS.items()}
-_BYTES = frozenset({"data", "insns", "key", "value", "func_info", "line_info"})
+_BYTES = frozenset({"data", "insns", "key", "value", "func_info", "line_info", "excl_prog_hash", "signature"})
 
 
 def step_name(step: Step) -> str:

@@ -46,6 +46,8 @@ def arguments(*, library: bool) -> argparse.Namespace:
     parser.add_argument("--program", action="append", help="load these alone, in place of the object's own choice")
     parser.add_argument("--each", action="store_true", help="then load each program alone, one after the other")
     parser.add_argument("--attach", action="append", default=[], help="attach and detach the struct_ops of this object")
+    parser.add_argument("--resize", nargs=2, action="append", default=[], metavar=("SECTION", "SIZE"))
+    parser.add_argument("--exclusive", nargs=2, action="append", default=[], metavar=("MAP", "PROGRAM"))
     parser.add_argument("--btf", help="BTF file for CO-RE in place of the running kernel's")
     parser.add_argument("--limit", type=float, default=0, help="seconds after which a load ends this process (SIGALRM)")
     return parser.parse_args()
@@ -140,12 +142,24 @@ class Loader:
         if chosen is not None:
             for name, program in programs.items():
                 self.library.bpf_program__set_autoload(program, ctypes.c_bool(name in chosen))
+        self.edit(obj, programs)
         error = -self.library.bpf_object__load(obj)
         loaded = {name: self.library.bpf_program__fd(program) >= 0 for name, program in programs.items()}
         if attach and not error:
             self.attach_struct_ops(obj)
         self.library.bpf_object__close(obj)
         return Outcome("load", error, loaded)
+
+    def edit(self, obj: ctypes.c_void_p, programs: dict[str, ctypes.c_void_p]) -> None:
+        """Changes maps as the command line wants them."""
+        maps = {
+            os.fsdecode(self.library.bpf_map__name(found)): found
+            for found in self.walk(obj, self.library.bpf_object__next_map)
+        }
+        for name, size in self.options.resize:
+            self.library.bpf_map__set_value_size(maps[name], ctypes.c_uint32(int(size)))
+        for name, program in self.options.exclusive:
+            self.library.bpf_map__set_exclusive_program(maps[name], programs[program])
 
     def programs(self, obj: ctypes.c_void_p) -> dict[str, ctypes.c_void_p]:
         found = self.walk(obj, self.library.bpf_object__next_program)

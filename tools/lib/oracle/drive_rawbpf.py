@@ -23,6 +23,7 @@ class Loader:
     """Opens and loads objects; each load begins afresh, but for what is known of the kernel."""
 
     def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
         self.target = rawbpf.host_target()
         if options.btf:
             self.target.core_btf = rawbpf.read_btf(options.btf)
@@ -36,6 +37,10 @@ class Loader:
             programs, stage = list(spec.programs), "load"
             if chosen is not None:
                 spec.only(chosen)
+            for name, size in self.options.resize:
+                spec.resize_section(name, int(size))
+            for name, owner in self.options.exclusive:
+                spec.maps[name].exclusive_program = owner
             for program in spec.programs.values():
                 program.autoattach = False  # struct_ops is all that attaches
             with rawbpf.execute(rawbpf.make_plan(spec, self.target, attach=attach)) as obj:

@@ -70,6 +70,8 @@ class Driver:
         programs: Iterable[str] | None = None,
         attach: bool = False,
         btf: Path | None = None,
+        resize: dict[str, int] | None = None,
+        exclusive: dict[str, str] | None = None,
     ) -> Recording:
         """Loads an object.
 
@@ -78,10 +80,14 @@ class Driver:
             programs: load these alone; the default is what the loader does by itself.
             attach: also attach the struct_ops maps, and detach them: nothing else is ever attached.
             btf: a BTF file for CO-RE in place of the running kernel's.
+            resize: sections of variables, with the size that they get before.
+            exclusive: maps, with the one program that each is for.
         Raises:
             OracleUnavailable: the loader cannot be had.
         """
         options = [word for name in programs or () for word in ("--program", name)]
+        options += [word for name, size in (resize or {}).items() for word in ("--resize", name, str(size))]
+        options += [word for name, program in (exclusive or {}).items() for word in ("--exclusive", name, program)]
         options += ["--attach", str(obj)] * attach
         return self._record([obj], options, btf)[obj, ""]
 
