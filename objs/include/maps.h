@@ -41,6 +41,7 @@ enum {
 	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_BLOOM_FILTER = 30,
+	BPF_MAP_TYPE_USER_RINGBUF = 31,
 	BPF_MAP_TYPE_ARENA = 33,
 };
 
@@ -66,4 +67,8 @@ enum {
 };
 enum {
 	BPF_LOCAL_STORAGE_GET_F_CREATE = 1 << 0,
+};
+/* Flags of bpf_perf_event_output: the buffer of the CPU that the program runs on. */
+enum {
+	BPF_F_CURRENT_CPU = 0xffffffff,
 };
