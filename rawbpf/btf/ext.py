@@ -66,10 +66,15 @@ class _Section(NamedTuple):
 
 
 class BtfExt:
-    """The parsed section. Raises `BtfError` where it breaks the format."""
+    """The parsed section. Raises `BtfError` where it breaks the format.
+
+    Attributes:
+        warnings: what is left out, as libbpf does.
+    """
 
     def __init__(self, data: bytes, btf: Btf) -> None:
         self._btf = btf
+        self.warnings: list[str] = []
         self._order = order = "<" if btf.little else ">"
         if len(data) < 8 or struct.unpack_from(order + "H", data)[0] != BTF_MAGIC:
             raise BtfError(".BTF.ext has no valid header")
@@ -110,9 +115,19 @@ class BtfExt:
             if count * record_size > end - at:
                 raise BtfError(f".BTF.ext {what}: {count} records of {record_size} bytes end behind the data")
             section = _Section(record_size, data[at : at + count * record_size])
-            found.setdefault(self._btf.string(name_off), []).append(section)
+            found.setdefault(self._section_name(what, name_off), []).append(section)
             at += count * record_size
         return found
+
+    def _section_name(self, what: str, offset: int) -> str:
+        # records of a section that nobody can name are left out; those of CO-RE are missed when they are asked for
+        try:
+            name = self._btf.string(offset)
+        except BtfError:
+            name = ""
+        if not name:
+            self.warnings.append(f".BTF.ext {what} has records of a section without a name (string {offset})")
+        return name
 
     def _records(self, sections: dict[str, list[_Section]], name: str, words: int) -> list[tuple[int, ...]]:
         found: list[tuple[int, ...]] = []
@@ -134,7 +149,9 @@ class BtfExt:
         return list(self._core)
 
     def core_relos(self, section: str) -> list[CoreRelo]:
-        """The CO-RE relocations of a section, in the order of the file."""
+        """The CO-RE relocations of a section, in the order of the file. Raises `BtfError` for one without a name."""
+        if not section:
+            raise BtfError(".BTF.ext has CO-RE relocations of a section without a name")
         string = self._btf.string
         records = self._records(self._core, section, 4)
         return [CoreRelo(off, type_id, string(access), kind) for off, type_id, access, kind in records]

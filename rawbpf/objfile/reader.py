@@ -150,6 +150,7 @@ def _read_btf_sections(spec: ObjectSpec) -> None:
         if (section := spec.elf.find(".BTF.ext")) and spec.btf is not None:
             with where(section=".BTF.ext"):
                 spec.btf_ext = BtfExt(section.data, spec.btf)
+                spec.warnings += spec.btf_ext.warnings
     except BtfError as error:
         # as in libbpf, programs that need no types are loaded without them
         if _needs_btf(spec):
@@ -176,7 +177,7 @@ def _read_functions(spec: ObjectSpec) -> None:
             insns = decode(section.data, little=spec.little)
             _add_relocations(spec, section, insns)
             lines = spec.btf_ext.line_info(section.name) if spec.btf_ext else []
-            _add_lines(lines, insns)
+            _add_lines(spec, section, lines, insns)
             infos = spec.btf_ext.func_info(section.name) if spec.btf_ext else []
             by_start = {info.insn_off: info for info in infos}
             symbols = [symbol for symbol in spec.elf.symbols_of[section.idx] if symbol.type == STT_FUNC]
@@ -196,12 +197,14 @@ def _add_relocations(spec: ObjectSpec, section: Section, insns: list[Insn]) -> N
         insns[slot].relo = relo
 
 
-def _add_lines(lines: list[LineInfo], insns: list[Insn]) -> None:
+def _add_lines(spec: ObjectSpec, section: Section, lines: list[LineInfo], insns: list[Insn]) -> None:
+    # as in libbpf, records behind the section are left out, and one inside of an instruction is the instruction's
     for line in lines:
-        slot, rest = divmod(line.insn_off, INSN_SIZE)
-        if rest or slot >= len(insns):
-            raise BtfError(f"line_info at byte {line.insn_off} is at no instruction")
-        insns[slot].line = line
+        if line.insn_off < section.size:
+            insns[line.insn_off // INSN_SIZE].line = line
+    behind = [line for line in lines if line.insn_off >= section.size]
+    if behind:
+        spec.warnings.append(f"{len(behind)} records of line_info are behind the end of {section.name}")
 
 
 def _add_function(
@@ -336,7 +339,9 @@ def _read_variables(spec: ObjectSpec, section: Section, map_name: str) -> None:
         symbol = symbols.get(variable.name)
         offset = symbol.value if symbol and variable.linkage != t.Var.STATIC else place.offset
         if offset + place.size > section.size:
-            raise BtfError(f"variable {variable.name!r} ({offset}+{place.size}) ends behind {section.name}")
+            # the kernel will refuse such BTF; libbpf then goes on without, and so do we
+            spec.warnings.append(f"variable {variable.name!r} ({offset}+{place.size}) ends behind {section.name}")
+            continue
         spec.variables.setdefault(
             variable.name, VariableSpec(variable.name, map_name, offset, place.size, variable.type_id, spec)
         )

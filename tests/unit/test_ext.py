@@ -131,7 +131,6 @@ WRONG = [
     ("no_records", edited(40, 0), "without records"),
     ("too_many_records", edited(40, 2), "2 records of 8 bytes end behind"),
     ("far_too_many_records", edited(40, 0xFFFFFFFF), "end behind"),
-    ("name", edited(36, 1000), "string offset 1000"),
 ]
 
 
@@ -140,6 +139,21 @@ def test_wrong(data: bytes, text: str) -> None:
     btf = Builder().to_btf()
     with pytest.raises(BtfError, match=text):
         BtfExt(data, btf)
+
+
+@pytest.mark.parametrize("name", [0, 1000], ids=["empty", "no_string"])
+def test_sections_without_a_name_are_left_out(name: int) -> None:
+    out = Writer().part(0, 8, [("xdp", [(0, 5)]), ("xdp", [(8, 6)])]).part(2, 16, [("xdp", [(0, 5, 0, 2)])])
+    data = bytearray(out.to_bytes())
+    struct.pack_into("<I", data, 36, name)  # the first block
+    struct.pack_into("<I", data, 32 + len(out.parts[0]) + 4, name)
+    ext = BtfExt(bytes(data), out.btf())
+    assert ext.func_info("xdp") == [FuncInfo(8, 6)]
+    assert len(ext.warnings) == 2
+    assert ext.warnings[0] == f".BTF.ext func_info has records of a section without a name (string {name})"
+    assert ext.core_relo_sections() == [""]
+    with pytest.raises(BtfError, match="CO-RE relocations of a section without a name"):
+        ext.core_relos("")
 
 
 def test_strings_of_records_are_checked_when_they_are_read() -> None:

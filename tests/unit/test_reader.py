@@ -158,11 +158,6 @@ def broken(edit: str, *, little: bool = True) -> ObjectWriter:
             out.function("xdp", "f", BODY)
             out.relocate("xdp", 0, 1)
             out.relocate("xdp", 0, 1)
-        case "line at no instruction":
-            out.function("xdp", "f", BODY, lines=(2,))
-        case "line between instructions":
-            out.function("xdp", "f", BODY)
-            out.line_info["xdp"].append((4, 0, 0, 0))
         case "two .text":
             out.section(".text", bytes(8), flags=6)
             out.section(".text", bytes(8), flags=6)
@@ -177,9 +172,6 @@ def broken(edit: str, *, little: bool = True) -> ObjectWriter:
             out.section(".bss.more", type=NOBITS, size=MAX_DATA_SIZE // 2)
         case "section without end":
             out.section(".bss", type=NOBITS, size=1 << 63)
-        case "variable ends behind":
-            out.section(".bss", type=NOBITS, size=8)
-            out.variable(".bss", "v", LONG, offset=4, size=8)
         case "no variable in a section of data":
             out.section(".bss", type=NOBITS, size=8)
             out._vars[".bss"] = [t.SecVar(INT, 0, 4)]
@@ -198,15 +190,12 @@ BROKEN = [
     ("program without instructions", ElfError, "'g' at byte 16 has no instructions"),
     ("relocation between instructions", ElfError, "at no instruction"),
     ("two relocations", ElfError, "two relocations"),
-    ("line at no instruction", BtfError, "line_info at byte 16 is at no instruction"),
-    ("line between instructions", BtfError, "line_info at byte 4"),
     ("two .text", ElfError, "two sections of the object are named .text"),
     ("version", SpecError, "8 bytes instead of 4"),
     ("version without bytes", SpecError, "0 bytes instead of 4"),
     ("old maps", SpecError, "old form"),
     ("variables too large", SpecError, "are more than the 67108864 that are kept"),
     ("section without end", SpecError, "are more than"),
-    ("variable ends behind", BtfError, r"variable 'v' \(4\+8\) ends behind \.bss"),
     ("no variable in a section of data", BtfError, "which is no variable"),
 ]
 
@@ -253,6 +242,27 @@ def test_broken_btf_is_left_aside_where_nothing_needs_it(btf: bytes, ext: bytes 
     for needs in (".maps", ".struct_ops.link"):
         with pytest.raises(BtfError, match=text):
             parse_object(with_sections(btf, ext, needs).to_bytes(), path="a.o")
+
+
+@ORDERS
+def test_lines_behind_their_section_are_left_out(little: bool) -> None:
+    out = ObjectWriter(little=little)
+    out.function("xdp", "f", BODY)
+    out.line_info["xdp"] += [(12, 0, 0, 3 << 10), (16, 0, 0, 4 << 10), (1 << 20, 0, 0, 5 << 10)]
+    spec = out.to_spec()
+    assert [insn.line and insn.line.line for insn in spec.programs["f"].insns] == [1, 3]
+    assert spec.warnings == ["2 records of line_info are behind the end of xdp"]
+
+
+@ORDERS
+def test_variables_behind_their_section_are_left_out(little: bool) -> None:
+    out = ObjectWriter(little=little)
+    out.section(".bss", type=NOBITS, size=8)
+    out.variable(".bss", "inside", INT, offset=0, size=4)
+    out.variable(".bss", "v", LONG, offset=4, size=8)
+    spec = out.to_spec()
+    assert list(spec.variables) == ["inside"]
+    assert spec.warnings == ["variable 'v' (4+8) ends behind .bss"]
 
 
 # -- struct_ops
