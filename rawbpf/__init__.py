@@ -122,6 +122,7 @@ def make_plan(
     dev: str = "",
     netns: str = "",
     pid: int | None = None,
+    token: str | None = None,
 ) -> Plan:
     """Work out what to ask of a kernel to load an object. Nothing is asked of it yet.
 
@@ -134,6 +135,8 @@ def make_plan(
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
         cgroup, dev, netns, pid: with `attach`: to what those programs are attached that take such: the directory of a
             cgroup, a network device, a network namespace, a process.
+        token: the bpffs that a BPF token is made from, whose rights are used; empty for none. By default the variable
+            LIBBPF_BPF_TOKEN_PATH says it, or in a user namespace /sys/fs/bpf is tried.
 
     Raises:
         SpecError, ExternError, RelocationError, CoreRelocationError: the object does not fit the kernel.
@@ -144,17 +147,22 @@ def make_plan(
     if target is None:
         from rawbpf.kernel.host import host_target
 
-        target = host_target()
+        target = host_target(token)
     options = {"cgroup": cgroup, "dev": dev, "netns": netns, "pid": pid}
-    return planner.make_plan(spec, target, attach=attach, pin_dir=pin_dir, only=only, kconfig=kconfig, **options)
+    return planner.make_plan(
+        spec, target, attach=attach, pin_dir=pin_dir, only=only, kconfig=kconfig, token=token, **options
+    )
 
 
-def load(source: ObjectSpec | Plan | str | os.PathLike[str], target: Target | None = None) -> Object:
+def load(
+    source: ObjectSpec | Plan | str | os.PathLike[str], target: Target | None = None, *, token: str | None = None
+) -> Object:
     """Load an object into the running kernel. Nothing is attached or pinned: the live object does that when asked.
 
     Args:
         source: a spec, a plan (whose steps that attach and pin are left out), or the path of an object file.
         target: the kernel to plan for; only of use when `source` is no plan.
+        token: as of `make_plan`; of use when `source` is no plan.
 
     Returns:
         The live object. Closing it (it is a context manager) closes all that it opened.
@@ -171,7 +179,7 @@ def load(source: ObjectSpec | Plan | str | os.PathLike[str], target: Target | No
     from rawbpf.objfile.spec import ObjectSpec
 
     spec = source if isinstance(source, ObjectSpec) else open(source)
-    return executor.load(make_plan(spec, target))
+    return executor.load(make_plan(spec, target, token=token))
 
 
 def execute(plan: Plan) -> Object:

@@ -69,7 +69,7 @@ def _plan(spec: ObjectSpec, directory: str, args: argparse.Namespace) -> Plan:
     from rawbpf.kernel.host import host_target
     from rawbpf.plan.planner import make_plan
 
-    target = host_target()
+    target = host_target(args.token)
     if args.btf:
         from rawbpf.objfile.reader import read_btf
 
@@ -81,6 +81,7 @@ def _plan(spec: ObjectSpec, directory: str, args: argparse.Namespace) -> Plan:
         pin_dir=directory,
         only=args.only,
         kconfig="\n".join(args.kconfig),
+        token=args.token,
         **plan_options(args),
     )
 

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         from rawbpf.kernel.host import host_target
 
-        target = host_target()
+        target = host_target(args.token)
     plan = make_plan(
         spec,
         target,
@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         pin_dir=pin_dir(args, spec),
         only=args.only,
         kconfig="\n".join(args.kconfig),
+        token=args.token,
         **plan_options(args),
     )
     if args.json:

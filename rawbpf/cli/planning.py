@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import SpecError
+from rawbpf.errors import SpecError, where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,6 +46,16 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for option, (kind, metavar, text) in _WHERE.items():
         parser.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
+    parser.add_argument("--token", metavar="DIR", help="use the rights that the bpffs at DIR delegates; empty for none")
+    parser.add_argument(
+        "--target",
+        metavar="PROG=ID|PIN[:FUNC]",
+        type=_target,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="let freplace and tracing programs attach to a function of another BPF program, by its id or its pin",
+    )
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
@@ -70,6 +80,14 @@ def _setting(text: str) -> str:
     if not text.partition("=")[0] or "=" not in text:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
     return text
+
+
+def _target(text: str) -> tuple[str, int | str, str]:
+    name, _equals, program = text.partition("=")
+    program, _colon, function = program.partition(":")
+    if not name or not program:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form PROG=ID, PROG=PIN or PROG=PIN:FUNCTION")
+    return name, int(program) if program.isdecimal() else os.path.abspath(program), function
 
 
 def _kconfig(text: str) -> str:
@@ -99,6 +117,11 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
     if args.no_pin:
         for map_ in spec.maps.values():
             map_.pin_by_name = False
+    for name, other, function in args.target:
+        if name not in spec.programs:
+            raise spec.no_such("program", name, list(spec.programs))
+        with where(path=spec.path):
+            spec.programs[name].attach_to(other, function)
     for setting in args.set:
         name, _equals, text = setting.partition("=")
         struct, _dot, member = name.partition(".")

@@ -134,5 +134,6 @@ def _namespace(root: str) -> str:
     # 4294967295 users mapped: the initial user namespace. BPF asks for capabilities there, whatever a child has.
     text = _read(root, "proc/self/uid_map").split()
     if len(text) == 3 and text[2] != "4294967295":
-        return "this is a user namespace of its own, whose capabilities bpf(2) does not count: run it outside"
+        way_out = "run it outside, or with a BPF token (--token DIR, Linux 6.9)"
+        return f"this is a user namespace of its own, whose capabilities bpf(2) does not count: {way_out}"
     return ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import ExitStack
 from errno import EEXIST, EINVAL
 from functools import cache, partial
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import KernelError, PermissionDeniedError, RawbpfError, SpecError, TargetError, VerifierError, where
-from rawbpf.kernel import bpffs, creation, host, info, syscall, target_program, verifier
+from rawbpf.kernel import bpffs, creation, host, info, syscall, target_program, token, verifier
 from rawbpf.kernel.fd import Fd
 from rawbpf.kernel.gate import address
 from rawbpf.kernel.links import Link
@@ -32,7 +33,17 @@ if TYPE_CHECKING:
     from rawbpf.kernel.object import Attached
     from rawbpf.plan.plan import Plan
 
-_LOAD = (s.LoadBtf, s.CreateMap, s.UpdateMap, s.FillArena, s.FreezeMap, s.LoadProgram, s.BindMap, s.Close)
+_LOAD = (
+    s.CreateToken,
+    s.LoadBtf,
+    s.CreateMap,
+    s.UpdateMap,
+    s.FillArena,
+    s.FreezeMap,
+    s.LoadProgram,
+    s.BindMap,
+    s.Close,
+)
 
 
 def execute(plan: Plan) -> Object:
@@ -74,6 +85,7 @@ class _Execution:
         self.links: dict[str, Attached] = {}
         self.reused: set[str] = set()
         self.undo: list[Callable[[], object]] = []
+        self.rights = ExitStack()  # a token, while the steps run
         self.denied: PermissionDeniedError | None = None  # why there is no BTF
 
     def run(self, steps: Iterable[s.Step]) -> Object:
@@ -81,10 +93,13 @@ class _Execution:
             raise SpecError("the plan is for a machine of the other byte order", path=self.plan.path)
         self.check_kernel()
         try:
-            for step in steps:
-                with where(path=self.plan.path):
-                    _HANDLERS[type(step)](self, step)
-            live = self.finish()
+            with self.rights:
+                if not any(isinstance(step, s.CreateToken) for step in self.plan.steps):
+                    self.rights.enter_context(token.use())
+                for step in steps:
+                    with where(path=self.plan.path):
+                        _HANDLERS[type(step)](self, step)
+                live = self.finish()
             self.undo.clear()
             return live
         except BaseException as failure:
@@ -156,6 +171,9 @@ class _Execution:
         return thing
 
     # -- loading
+
+    def create_token(self, step: s.CreateToken) -> None:
+        self.rights.enter_context(token.use(step.path))
 
     def load_btf(self, step: s.LoadBtf) -> None:
         """The object's BTF. A kernel that does not take it can do without, but for struct_ops (as in libbpf)."""
@@ -398,6 +416,7 @@ class _Execution:
 
 
 _HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
+    s.CreateToken: _Execution.create_token,
     s.LoadBtf: _Execution.load_btf,
     s.CreateMap: _Execution.create_map,
     s.UpdateMap: _Execution.update_map,

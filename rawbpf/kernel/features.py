@@ -52,7 +52,8 @@ def probe(name: str) -> bool | None:
 
 
 def remember(key: object, ask: Callable[[], bool | None]) -> bool | None:
-    """The answer that was got before, or else the one of `ask`."""
+    """The answer that was got before, or else the one of `ask`. With a token the answers are others."""
+    key = key, syscall.has_token()
     if key not in _known:
         answer = ask()
         if answer is None:

@@ -177,14 +177,22 @@ def possible_cpus() -> int:
 class _Features:
     # as rawbpf.kernel.features.Features, which is only imported (with ctypes and all) for an object that needs it
 
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
     def has(self, name: str) -> bool:
+        from rawbpf.kernel import token
         from rawbpf.kernel.features import Features
 
-        return Features().has(name)
+        with token.use(self._token):
+            return Features().has(name)
 
 
-def host_target() -> Target:
-    """The running kernel as a `Target`. Nothing is read before it is asked for."""
+def host_target(token: str | None = None) -> Target:
+    """The running kernel as a `Target`. Nothing is read before it is asked for.
+
+    What it can do is tried with a BPF token of the bpffs at `token`; by default as `rawbpf.kernel.token` says.
+    """
     from rawbpf.plan.target import Module, Target
 
     def modules() -> list[Module]:
@@ -200,7 +208,7 @@ def host_target() -> Target:
         little=sys.byteorder == "little",
         cpus=possible_cpus(),
         page_size=os.sysconf("SC_PAGE_SIZE"),
-        features=_Features(),
+        features=_Features(token),
         programs=_program_btf,
     )
     return target

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import struct
 from array import array
+from contextlib import contextmanager
+from contextvars import ContextVar
 from errno import ENOENT, ENOSPC
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +19,8 @@ from rawbpf.kernel.gate import address, call, call_fd, pack
 from rawbpf.uapi import OBJ_NAME_LEN, AttachType, Cmd
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rawbpf.kernel.fd import Fd
 
 
@@ -27,17 +31,43 @@ def kernel_name(name: str) -> bytes:
 
 # -- making things
 
+_token: ContextVar[int] = ContextVar("token", default=0)
+
+
+@contextmanager
+def with_token(fd: int) -> Iterator[None]:
+    """Let BTF, maps and programs be made with the rights of a token (see `rawbpf.kernel.token`), in this thread."""
+    before = _token.set(fd)
+    try:
+        yield
+    finally:
+        _token.reset(before)
+
+
+def has_token() -> bool:
+    """Whether a token is in use."""
+    return bool(_token.get())
+
+
+def _rights(fields: dict[str, Any], flags: str, token: str) -> dict[str, Any]:
+    # the fields, with the token that is in use
+    fd = _token.get()
+    return fields | {flags: fields.get(flags, 0) | _TOKEN_FD, token: fd} if fd else fields
+
+
+_TOKEN_FD = 1 << 16  # BPF_F_TOKEN_FD, the same for all commands
+
 
 def btf_load(data: bytes, log: bytearray | None = None, *, log_level: int = 0) -> Fd:
     """``BPF_BTF_LOAD``. The kernel writes its reasons into `log` (needs a log level)."""
-    attr, size = pack(
-        Cmd.BTF_LOAD,
-        btf=address(data),
-        btf_size=len(data),
-        btf_log_buf=address(log) if log is not None else 0,
-        btf_log_size=len(log) if log is not None else 0,
-        btf_log_level=log_level,
-    )
+    fields = {
+        "btf": address(data),
+        "btf_size": len(data),
+        "btf_log_buf": address(log) if log is not None else 0,
+        "btf_log_size": len(log) if log is not None else 0,
+        "btf_log_level": log_level,
+    }
+    attr, size = pack(Cmd.BTF_LOAD, **_rights(fields, "btf_flags", "btf_token_fd"))
     return call_fd(Cmd.BTF_LOAD, attr, size)
 
 
@@ -46,6 +76,7 @@ def map_create(fields: dict[str, Any], log: bytearray | None = None) -> Fd:
 
     With `log`, a kernel that knows BPF_COMMON_ATTRS writes there why it refuses; others refuse that with EINVAL.
     """
+    fields = _rights(fields, "map_flags", "map_token_fd")
     attr, size = pack(Cmd.MAP_CREATE, **fields | {"map_name": kernel_name(fields.get("map_name", ""))})
     common = None
     if log is not None:
@@ -68,6 +99,7 @@ def prog_load(
     The record sizes among the fields say how many records there are. `log` is the address and the size of the
     verifier's log buffer, which goes with a ``log_level``.
     """
+    fields = _rights(fields, "prog_flags", "prog_token_fd")
     terms = license.encode() + b"\0"
     func_size, line_size = fields.get("func_info_rec_size", 0), fields.get("line_info_rec_size", 0)
     attr, size = pack(
@@ -358,7 +390,10 @@ def get_next_id(command: Cmd, start: int) -> int | None:
 
 def get_fd_by_id(command: Cmd, number: int, flags: int = 0) -> Fd:
     """``BPF_*_GET_FD_BY_ID``."""
-    return call_fd(command, *pack(command, start_id=number, open_flags=flags))
+    fields = {"start_id": number, "open_flags": flags}
+    if command == Cmd.BTF_GET_FD_BY_ID:
+        fields = _rights(fields, "open_flags", "fd_by_id_token_fd")
+    return call_fd(command, *pack(command, **fields))
 
 
 def obj_get_info_by_fd(fd: int, info: bytearray) -> int:

@@ -21,6 +21,8 @@ def _word(value: object) -> str:
 def describe(step: s.Step) -> tuple[str, str, str]:
     """A step as three columns: the command, what it is about, and its particulars."""
     match step:
+        case s.CreateToken():
+            return "TOKEN_CREATE", step.handle, step.path or "none"
         case s.LoadBtf():
             return "BTF_LOAD", step.handle, f"{len(step.data)} bytes"
         case s.CreateMap():

@@ -42,6 +42,7 @@ def make_plan(
     pin_dir: str = "",
     only: Collection[str] | None = None,
     kconfig: str = "",
+    token: str | None = None,
     **options: Any,
 ) -> Plan:
     """Work out what to ask of a kernel to load an object.
@@ -53,6 +54,8 @@ def make_plan(
         pin_dir: add the steps that pin everything below this directory of a bpffs.
         only: load just the programs with these names; struct_ops of which one is missing are left out.
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
+        token: the bpffs that a BPF token is made from, whose rights are used; empty for none, whatever the environment
+            says; None for what it says (see `rawbpf.kernel.token`).
         options: with `attach`: where, for all programs that take it: ``cgroup``, ``dev``, ``netns``, ``pid``.
 
     Raises:
@@ -60,7 +63,10 @@ def make_plan(
         NotSupportedError: the kernel lacks a struct_ops type.
     """
     with where(path=spec.path):
-        return _Planner(spec, target, only, kconfig).plan(attach, pin_dir, options)
+        plan = _Planner(spec, target, only, kconfig).plan(attach, pin_dir, options)
+    if token is None:
+        return plan
+    return plan._replace(steps=(s.CreateToken("token", token, "what follows is made with its rights"), *plan.steps))
 
 
 class _Planner:

@@ -33,6 +33,17 @@ class Slot(NamedTuple):
     size: int = 4
 
 
+class CreateToken(NamedTuple):
+    """``BPF_TOKEN_CREATE``: all that follows is made with the rights that the bpffs at `path` delegates.
+
+    An empty path says that there shall be none, whatever the environment says (see `rawbpf.kernel.token`).
+    """
+
+    handle: str
+    path: str
+    reason: str = ""
+
+
 class LoadBtf(NamedTuple):
     """``BPF_BTF_LOAD``: the object's BTF, fixed up."""
 
@@ -222,7 +233,8 @@ class Close(NamedTuple):
 
 
 Step = (
-    LoadBtf
+    CreateToken
+    | LoadBtf
     | CreateMap
     | UpdateMap
     | FillArena
@@ -237,6 +249,7 @@ Step = (
 )
 
 STEPS: dict[str, type[Any]] = {
+    "create_token": CreateToken,
     "load_btf": LoadBtf,
     "create_map": CreateMap,
     "update_map": UpdateMap,

@@ -24,6 +24,8 @@ from rawbpf.uapi import AttachType, MapFlag, MapType, ProgType
 ROOT = Path(__file__).parent.parent.parent
 
 STEPS: list[tuple[s.Step, tuple[str, str, str]]] = [
+    (s.CreateToken("token", "/sys/fs/bpf"), ("TOKEN_CREATE", "token", "/sys/fs/bpf")),
+    (s.CreateToken("token", ""), ("TOKEN_CREATE", "token", "none")),
     (s.LoadBtf("btf", bytes(100)), ("BTF_LOAD", "btf", "100 bytes")),
     (
         s.CreateMap("map:m", "m", MapType.HASH, 4, 8, 16),

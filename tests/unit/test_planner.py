@@ -404,6 +404,7 @@ PLAN = Plan(
         s.Attach("link:p", "prog:p", "kprobe", {"symbol": "do_exit", "offset": 4, "retprobe": True}, "why"),
         s.Pin("link:l", "/sys/fs/bpf/l"),
         s.Close("map:m"),
+        s.CreateToken("token", "/sys/fs/bpf", "why"),
     ),
     (PlannedVariable("v", "map:.data", 4, 8, 3),),
     {"prog:p": (Note(1, "text", SourceLine("a.c", 3, 4, "x")), Note(2, "text"))},
