@@ -183,6 +183,7 @@ def test_codes_tell_kinds_apart() -> None:
         "error": 1, "parse": 3, "elf": 3, "btf": 3, "spec": 4, "extern": 5, "relocation": 5, "core": 5, "target": 5,
         "closed": 1,
         "kernel": 6, "permission": 8, "not_supported": 9, "verifier": 7, "no_key": 6,
+        "key_exists": 6, "map_full": 6, "map_access": 6,
     }  # fmt: skip
 
 

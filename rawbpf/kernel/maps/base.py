@@ -120,6 +120,11 @@ class MapBase(Pinnable):
         return self._btf() if self._btf and (self.key_type_id or self.value_type_id) else None
 
     @property
+    def object_btf(self) -> Btf | None:
+        """The BTF that it came with, whether or not its keys and values have types; None if there is none."""
+        return self._btf() if self._btf else None
+
+    @property
     def per_cpu(self) -> bool:
         """Whether each CPU has a value of its own."""
         return self.type in _PER_CPU
@@ -203,11 +208,10 @@ class MapBase(Pinnable):
     def _refuse(self, command: Cmd, number: int, key: bytes) -> KernelError:
         return refusal(self, command, number, key)
 
-    def _place(self, error: RawbpfError) -> RawbpfError:
-        # the place in an error: a context manager would take longer than the whole system call
+    def _place(self, error: RawbpfError) -> None:
+        # `where` is a context manager, which would take longer than a system call
         if error.symbol is None:
             error.symbol = self.name
-        return error
 
     def __repr__(self) -> str:
         return f"<Map {self.name!r} {_kind(self.type)}{' closed' if self.closed else ''}>"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rawbpf.btf.codec import Codec, IntCodec, Misfit, raw_bytes, whole_cell
 from rawbpf.btf.compound import RecordCodec
 from rawbpf.errors import SpecError
-from rawbpf.kernel.fd import own
 from rawbpf.kernel.maps.refusals import INDEXED, STORAGES
 from rawbpf.uapi import MapFlag, MapType
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from rawbpf.kernel.fd import Fd
     from rawbpf.kernel.maps.base import MapBase
 
 PER_CPU = frozenset(
@@ -134,20 +132,19 @@ class RawForm(Codec):
 class HeldDescriptor(bytes):
     """The bytes of a descriptor that was opened for them, and is open as long as they are."""
 
-    _fd: Fd | None = None
+    _fd = -1
 
     @classmethod
     def of(cls, path: str, size: int) -> HeldDescriptor:
-        """Those of a descriptor of what is at `path`. Raises OSError."""
-        fd = own(os.open, path, os.O_PATH | os.O_CLOEXEC)
-        assert fd is not None  # the C function raises; it does not answer -1
-        self = cls(fd.fileno().to_bytes(size, sys.byteorder))
+        """Those of a descriptor of what is at `path`, a directory too. Raises OSError."""
+        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        self = cls(fd.to_bytes(size, sys.byteorder))
         self._fd = fd
         return self
 
     def __del__(self) -> None:
-        if self._fd is not None:
-            self._fd.close()
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 class DescriptorForm(Codec):

@@ -250,7 +250,7 @@ class Map(BulkMap):
         """The bytes of a value, by the bytes of its key. Raises `MapKeyError`."""
         raw = self._elements.find(key)
         if raw is None:
-            raise self._place(missing(self, Cmd.MAP_LOOKUP_ELEM, key))
+            raise missing(self, Cmd.MAP_LOOKUP_ELEM, key)
         return raw
 
     def memory(self) -> mmap.mmap | ArenaMemory | None:

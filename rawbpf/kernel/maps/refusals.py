@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import errno as e
+import os
+from fcntl import F_GETFL, fcntl
 from typing import TYPE_CHECKING
 
 from rawbpf.errors import (
@@ -18,7 +20,7 @@ from rawbpf.errors import (
     errno_text,
 )
 from rawbpf.kernel import gate
-from rawbpf.uapi import Cmd, MapFlag, MapType
+from rawbpf.uapi import Cmd, MapType
 
 if TYPE_CHECKING:
     from rawbpf.kernel.maps.base import MapBase
@@ -48,10 +50,16 @@ _DELETES = frozenset({Cmd.MAP_DELETE_ELEM, Cmd.MAP_DELETE_BATCH})
 
 def refusal(map_: MapBase, command: Cmd, number: int, key: bytes) -> KernelError:
     """The error for a command on a map that the kernel refused."""
+    error = _refusal(map_, command, number, key)
+    error.symbol = map_.name
+    return error
+
+
+def _refusal(map_: MapBase, command: Cmd, number: int, key: bytes) -> KernelError:
     if number == e.ENOENT:
         return missing(map_, command, key)
-    if number == e.E2BIG:
-        return _too_big(map_, command, key)
+    if number == e.E2BIG or (number == e.ENOSPC and map_.type == MapType.LPM_TRIE):
+        return _too_big(map_, command, number, key)
     if number == e.EEXIST:
         message = f"there is such a key already{_shown(map_, key)}"
         return MapKeyExistsError(message, errno=number, command=_name(command))
@@ -74,33 +82,30 @@ def refusal(map_: MapBase, command: Cmd, number: int, key: bytes) -> KernelError
 def missing(map_: MapBase, command: Cmd, key: bytes) -> MapKeyError:
     """The error for a key that is not there."""
     text = f"no such key{_shown(map_, key)}" if map_.key_size else "the map is empty"
-    return MapKeyError(text, errno=e.ENOENT, command=_name(command))
+    return MapKeyError(text, errno=e.ENOENT, command=_name(command), symbol=map_.name)
 
 
-def _too_big(map_: MapBase, command: Cmd, key: bytes) -> KernelError:
+def _too_big(map_: MapBase, command: Cmd, number: int, key: bytes) -> KernelError:
     if map_.type in INDEXED and map_.type != MapType.STACK_TRACE:
         text = f"no such key{_shown(map_, key)}: the map has {map_.max_entries} elements, from 0"
-        return MapKeyError(text, errno=e.E2BIG, command=_name(command))
+        return MapKeyError(text, errno=number, command=_name(command))
     hint = "make room (delete, clear), or more of it: spec.maps[…].max_entries before it is loaded"
     if map_.type in (MapType.QUEUE, MapType.STACK):
         hint = "pop, or push with drop_oldest=True"
     text = f"the map is full: it has room for {map_.max_entries} elements"
-    return MapFullError(text, errno=e.E2BIG, command=_name(command), hint=hint)
+    return MapFullError(text, errno=number, command=_name(command), hint=hint)
 
 
 def _forbidden(map_: MapBase, command: Cmd) -> MapAccessError:
-    flags = map_.info.map_flags
-    if command in _READS | _WALKS:
-        text, hint = "the map cannot be read by system call", ""
-        if flags & MapFlag.WRONLY:
-            text += ": it was made with BPF_F_WRONLY"
-    else:
-        text, hint = "the map cannot be written by system call", "programs may still write to it"
-        if flags & MapFlag.RDONLY:
-            text += ": it was made with BPF_F_RDONLY"
-        elif map_.frozen:
-            text, hint = f"{text}: it is frozen", "set values before the map is frozen; that cannot be undone"
-    return MapAccessError(text, errno=e.EPERM, command=_name(command), hint=hint or None)
+    mode = fcntl(map_.fileno(), F_GETFL) & os.O_ACCMODE
+    verb, hint = "read" if command in _READS | _WALKS else "written", None
+    why = ""
+    if mode != os.O_RDWR:
+        why = f": this descriptor was opened with BPF_F_{'RDONLY' if mode == os.O_RDONLY else 'WRONLY'}"
+    elif map_.frozen:
+        why, hint = ": it is frozen", "set values before the map is frozen: that cannot be undone"
+    text = f"the map cannot be {verb} by system call{why}"
+    return MapAccessError(text, errno=e.EPERM, command=_name(command), hint=hint)
 
 
 def _unsupported(map_: MapBase, command: Cmd, number: int) -> NotSupportedError:
