@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rawbpf.kernel.attr import COMMON, attr_layout
 from rawbpf.kernel.gate import address, call, call_fd, pack
-from rawbpf.uapi import OBJ_NAME_LEN, AttachType, Cmd
+from rawbpf.uapi import OBJ_NAME_LEN, AttachType, Cmd, MapFlag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,12 +50,9 @@ def has_token() -> bool:
 
 
 def _rights(fields: dict[str, Any], flags: str, token: str) -> dict[str, Any]:
-    # the fields, with the token that is in use
+    # the fields, with the token that is in use; the flag is the same for all commands
     fd = _token.get()
-    return fields | {flags: fields.get(flags, 0) | _TOKEN_FD, token: fd} if fd else fields
-
-
-_TOKEN_FD = 1 << 16  # BPF_F_TOKEN_FD, the same for all commands
+    return fields | {flags: fields.get(flags, 0) | MapFlag.TOKEN_FD, token: fd} if fd else fields
 
 
 def btf_load(data: bytes, log: bytearray | None = None, *, log_level: int = 0) -> Fd:
