@@ -93,12 +93,13 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def open(path: str | os.PathLike[str], *, name: str | None = None) -> ObjectSpec:
+def open(path: str | os.PathLike[str], *, name: str | None = None, relaxed_maps: bool = False) -> ObjectSpec:
     """Read an object file made by clang or gcc for BPF. Needs no root and no kernel.
 
     Args:
         path: the file.
         name: what to call the object; by default the file's name up to its first dot.
+        relaxed_maps: leave out members of map definitions that are not known, with a warning.
 
     Raises:
         ElfError: no file that can be read, no ELF, not for BPF, truncated or corrupted.
@@ -107,7 +108,7 @@ def open(path: str | os.PathLike[str], *, name: str | None = None) -> ObjectSpec
     """
     from rawbpf.objfile.reader import open_object
 
-    return open_object(path, name=name)
+    return open_object(path, name=name, relaxed_maps=relaxed_maps)
 
 
 def make_plan(

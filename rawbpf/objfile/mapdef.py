@@ -28,8 +28,11 @@ _MAX_U32 = 0xFFFFFFFF
 _NUMBERS = ("type", "max_entries", "map_flags", "numa_node", "key_size", "value_size", "pinning", "map_extra")
 
 
-def read_maps(spec: ObjectSpec) -> list[MapSpec]:
-    """The maps of ``.maps``, by their place in it. Raises `SpecError` for a definition that means nothing."""
+def read_maps(spec: ObjectSpec, *, relaxed: bool = False) -> list[MapSpec]:
+    """The maps of ``.maps``, by their place in it. Raises `SpecError` for a definition that means nothing.
+
+    With `relaxed`, members that are not known are left out, with a warning.
+    """
     section = spec.elf.find(".maps")
     if section is None or not section.size:
         return []
@@ -54,7 +57,13 @@ def read_maps(spec: ObjectSpec) -> list[MapSpec]:
                 raise SpecError(f"the definition ({offset}+{var.size}) ends behind the section ({section.size})")
             spec_ = MapSpec(variable.name, kernel_name(variable.name), section=".maps", section_index=section.idx)
             spec_.offset = offset
-            _fill(spec_, spec.btf, variable.type_id, var.size)
+            unknown = _fill(spec_, spec.btf, variable.type_id, var.size)
+            if unknown and not relaxed:
+                raise SpecError(
+                    f"unknown member {unknown[0]!r} in a map definition",
+                    hint=f"known are: {', '.join((*_NUMBERS, 'key', 'value', 'values'))}; or open it with relaxed_maps",
+                )
+            spec.warnings += [f"map {spec_.name}: unknown member {name!r} is left out" for name in unknown]
             maps.append(spec_)
     maps.sort(key=lambda spec_: spec_.offset)
     return maps
@@ -65,16 +74,19 @@ def _symbol_offsets(elf: Elf, section: int) -> dict[str, int]:
     return {symbol.name: symbol.value for symbol in elf.symbols_of[section]}
 
 
-def _fill(spec: MapSpec, btf: Btf, type_id: int, size: int) -> None:
+def _fill(spec: MapSpec, btf: Btf, type_id: int, size: int) -> list[str]:
+    # the names of members that mean nothing
     struct = btf.type(btf.resolve(type_id))
     if not isinstance(struct, t.Struct):
         raise SpecError(f"a map is defined by a struct, this is {struct.kind.name.lower()} {struct.name}".rstrip())
     if struct.size > size:
         raise SpecError(f"the struct ({struct.size} bytes) is larger than its variable ({size} bytes)")
-    _members(spec, btf, struct, inner=False)
+    unknown: list[str] = []
+    _members(spec, btf, struct, unknown, inner=False)
+    return unknown
 
 
-def _members(spec: MapSpec, btf: Btf, struct: t.Struct, *, inner: bool) -> None:
+def _members(spec: MapSpec, btf: Btf, struct: t.Struct, unknown: list[str], *, inner: bool) -> None:
     last = len(struct.members) - 1
     for index, member in enumerate(struct.members):
         if member.name in _NUMBERS:
@@ -86,25 +98,24 @@ def _members(spec: MapSpec, btf: Btf, struct: t.Struct, *, inner: bool) -> None:
                 raise SpecError("a map in map in map is not possible")
             if index != last:
                 raise SpecError("`values` must be the last member of the definition")
-            _values(spec, btf, member)
+            _values(spec, btf, member, unknown)
         else:
-            raise SpecError(
-                f"unknown member {member.name!r} in a map definition",
-                hint=f"known are: {', '.join((*_NUMBERS, 'key', 'value', 'values'))}",
-            )
+            unknown.append(member.name)
     if spec.map_type == MapType.UNSPEC:
         raise SpecError("the definition does not say the map's type", hint="__uint(type, BPF_MAP_TYPE_…)")
 
 
 def _constant(btf: Btf, member: t.Member) -> int:
-    # __uint: a pointer to an array, its length; __ulong: an enum (or a pointer to one), its value
+    # __uint: a pointer to an array, its length; __ulong, which only map_extra may be: an enum, its one value
     kind = btf.type(btf.resolve(member.type_id))
     if isinstance(kind, t.Ptr):
-        kind = btf.type(btf.resolve(kind.type_id))
-    if isinstance(kind, t.Array):
-        return kind.nelems
-    if isinstance(kind, t.Enum) and kind.values:
-        return kind.values[0].value & 0xFFFFFFFFFFFFFFFF
+        array = btf.type(kind.type_id)
+        if isinstance(array, t.Array):
+            return array.nelems
+    elif isinstance(kind, t.Enum | t.Enum64) and len(kind.values) == 1 and member.name == "map_extra":
+        value = kind.values[0].value
+        narrow = isinstance(kind, t.Enum) and value & 0x80000000  # libbpf reads 32 bits as signed
+        return (value | 0xFFFFFFFF00000000 if narrow else value) & 0xFFFFFFFFFFFFFFFF
     raise SpecError(f"{member.name!r} is no number", hint=f"__uint({member.name}, …)")
 
 
@@ -116,8 +127,6 @@ def _number(spec: MapSpec, name: str, value: int, inner: bool) -> None:
             raise SpecError(f"pinning {value} is not known", hint="LIBBPF_PIN_NONE (0) or LIBBPF_PIN_BY_NAME (1)")
         spec.pin_by_name = value == PIN_BY_NAME
         return
-    if value > _MAX_U32 and name != "map_extra":
-        raise SpecError(f"{name} {value} does not fit into 32 bits")
     field = {"type": "map_type"}.get(name, name)
     known = getattr(spec, field)
     if name in ("key_size", "value_size") and known and known != value:
@@ -139,7 +148,7 @@ def _typed(spec: MapSpec, name: str, btf: Btf, member: t.Member) -> None:
     setattr(spec, f"btf_{name}_type_id", pointer.type_id)
 
 
-def _values(spec: MapSpec, btf: Btf, member: t.Member) -> None:
+def _values(spec: MapSpec, btf: Btf, member: t.Member, unknown: list[str]) -> None:
     if spec.map_type not in (*MAP_IN_MAP, MapType.PROG_ARRAY):
         raise SpecError("`values` is only for maps in maps and program arrays")
     if spec.value_size not in (0, 4):
@@ -159,7 +168,7 @@ def _values(spec: MapSpec, btf: Btf, member: t.Member) -> None:
     inner = f"{spec.name}.inner"
     spec.inner = MapSpec(inner, kernel_name(inner), section=spec.section, section_index=spec.section_index)
     with where(symbol=inner):
-        _members(spec.inner, btf, target, inner=True)
+        _members(spec.inner, btf, target, unknown, inner=True)
 
 
 def read_slots(spec: ObjectSpec, is_entry: Callable[[str], bool]) -> None:

@@ -47,12 +47,13 @@ ARENA_SECTION = ".addr_space.1"
 STRUCT_OPS_SECTIONS = (".struct_ops", ".struct_ops.link", "?.struct_ops", "?.struct_ops.link")
 
 
-def open_object(path: str | os.PathLike[str], *, name: str | None = None) -> ObjectSpec:
+def open_object(path: str | os.PathLike[str], *, name: str | None = None, relaxed_maps: bool = False) -> ObjectSpec:
     """Read an object file.
 
     Args:
         path: the file.
         name: what to call the object; by default the file's name up to its first dot.
+        relaxed_maps: leave out members of map definitions that are not known, with a warning.
 
     Raises:
         ElfError: no file that can be read, no ELF, not for BPF, truncated or corrupted.
@@ -60,10 +61,10 @@ def open_object(path: str | os.PathLike[str], *, name: str | None = None) -> Obj
         SpecError: well-formed, but it means nothing that can be loaded.
     """
     file = os.fspath(path)
-    return parse_object(_read(file), path=file, name=name)
+    return parse_object(_read(file), path=file, name=name, relaxed_maps=relaxed_maps)
 
 
-def parse_object(data: bytes, *, path: str = "", name: str | None = None) -> ObjectSpec:
+def parse_object(data: bytes, *, path: str = "", name: str | None = None, relaxed_maps: bool = False) -> ObjectSpec:
     """Read an object from its bytes; otherwise as `open_object`."""
     with where(path=path):
         elf = parse_elf(data)
@@ -72,7 +73,7 @@ def parse_object(data: bytes, *, path: str = "", name: str | None = None) -> Obj
         _read_btf_sections(spec)
         _read_functions(spec)
         externs.read_externs(spec)
-        _read_maps(spec)
+        _read_maps(spec, relaxed_maps)
         _read_struct_ops(spec)
         mapdef.read_slots(spec, lambda name: name in spec.programs)
     return spec
@@ -245,8 +246,8 @@ def _add_function(
 # -- maps and variables
 
 
-def _read_maps(spec: ObjectSpec) -> None:
-    for map_ in mapdef.read_maps(spec):
+def _read_maps(spec: ObjectSpec, relaxed: bool) -> None:
+    for map_ in mapdef.read_maps(spec, relaxed=relaxed):
         spec.maps[map_.name] = map_
     data = [(section, kind) for section in spec.elf.sections if section.size and (kind := _data_kind(section))]
     size = sum(section.size for section, _kind in data)

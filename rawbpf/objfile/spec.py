@@ -50,6 +50,9 @@ class MapSpec:
         inner: the template of a map in map.
         slots: index → name of the map or program that the C source puts there.
         pin_by_name: ``__uint(pinning, LIBBPF_PIN_BY_NAME)``.
+        pin_path: where it is pinned, and reused from if it is there; empty for /sys/fs/bpf/NAME if it is pinned by
+            name, else not at all.
+        ifindex: the interface of an offloaded map, 0 for none.
         exclusive_program: the name of the one program that may use it, empty for all (Linux 6.18).
         contents: initial bytes of a data section; of an arena those of its globals (``.addr_space.1``).
         contents_index: the index of the ELF section that they are from, 0 for none.
@@ -72,6 +75,8 @@ class MapSpec:
     inner: MapSpec | None = None
     slots: dict[int, str] = field(default_factory=dict)
     pin_by_name: bool = False
+    pin_path: str = ""
+    ifindex: int = 0
     exclusive_program: str = ""
     contents: bytearray | None = None
     autocreate: bool = True

@@ -115,6 +115,7 @@ class MapPlanner:
             yield s.FillArena(handle, self.arena_offset(), bytes(map_.contents), "initial values of its variables")
 
     def _map(self, map_: MapSpec, handle: str, reason: str) -> s.CreateMap:
+        _check(map_)
         max_entries = map_.max_entries
         if map_.map_type == MapType.PERF_EVENT_ARRAY and not max_entries:
             max_entries = self.target.cpus
@@ -134,7 +135,8 @@ class MapPlanner:
             btf=BTF if with_btf else "",
             btf_key_type_id=map_.btf_key_type_id if with_btf else 0,
             btf_value_type_id=map_.btf_value_type_id if with_btf else 0,
-            pin_path=f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else "",
+            map_ifindex=map_.ifindex,
+            pin_path=map_.pin_path or (f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else ""),
             kind=map_.kind,
             excl_prog_hash=self._exclusive(map_.exclusive_program),
             reason=reason,
@@ -207,6 +209,18 @@ class MapPlanner:
 
     def _u32(self, value: int) -> bytes:
         return value.to_bytes(4, "little" if self.spec.little else "big")
+
+
+_WIDTHS = {"map_type": 32, "key_size": 32, "value_size": 32, "max_entries": 32, "map_flags": 32, "map_extra": 64}
+_WIDTHS |= {"numa_node": 32, "ifindex": 32, "btf_key_type_id": 32, "btf_value_type_id": 32}
+
+
+def _check(map_: MapSpec) -> None:
+    # what a user wrote into the blueprint
+    for name, bits in _WIDTHS.items():
+        value = getattr(map_, name)
+        if not isinstance(value, int) or not 0 <= value < 1 << bits:
+            raise SpecError(f"{name} is {value!r}, which is no number of {bits} bits", symbol=map_.name)
 
 
 def is_wanted(map_: MapSpec, features: Features) -> bool:

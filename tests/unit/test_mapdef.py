@@ -13,6 +13,7 @@ from typekit import CHAR, INT, LONG, UINT, ULONG
 import rawbpf
 from rawbpf.btf import types as t
 from rawbpf.errors import SpecError
+from rawbpf.objfile.reader import parse_object
 from rawbpf.plan.map_steps import round_ring_size
 from rawbpf.uapi import MapType
 
@@ -92,6 +93,27 @@ def test_ulong(value: int) -> None:
     assert out.to_spec().maps["m"].map_extra == value
 
 
+@pytest.mark.parametrize(("value", "expected"), [(7, 7), (0xFFFFFFFF, (1 << 64) - 1), (1 << 31, (1 << 64) - (1 << 31))])
+def test_ulong_of_32_bits(value: int, expected: int) -> None:
+    out = Maps()
+    out.map("m", out.uint("type", 1), t.Member("map_extra", out.type(t.Enum("", 4, [t.Enumerator("A", value)])), 0))
+    assert out.to_spec().maps["m"].map_extra == expected
+
+
+def test_relaxed() -> None:
+    out = Maps()
+    kind, outer = out.uint("type", 1), out.uint("type", MapType.ARRAY_OF_MAPS)
+    out.map("m", kind, out.uint("colour", 1))
+    inner = out.definition(kind, out.uint("taste", 1))
+    out.map("n", outer, out.array("values", inner), at=32)
+    spec = parse_object(out.to_bytes(), path="a.o", relaxed_maps=True)
+    assert list(spec.maps) == ["m", "n"]
+    assert spec.warnings == [
+        "map m: unknown member 'colour' is left out",
+        "map n: unknown member 'taste' is left out",
+    ]
+
+
 def test_maps_lie_in_the_order_of_the_section() -> None:
     out = Maps()
     for name, at in (("last", 64), ("first", 0), ("middle", 32)):
@@ -125,8 +147,14 @@ def wrong(edit: str) -> Maps:
             out.map("m", kind, t.Member("max_entries", INT, 0))
         case "number by pointer to int":
             out.map("m", kind, out.typed("max_entries", INT))
-        case "number too large":
-            out.map("m", kind, out.ulong("max_entries", 1 << 32))
+        case "enum of two values":
+            values = [t.Enumerator("A", 1), t.Enumerator("B", 2)]
+            out.map("m", kind, t.Member("map_extra", out.type(t.Enum64("", 8, values)), 0))
+        case "array behind a typedef":
+            array = out.type(t.Typedef(out.type(t.Array(INT, INT, 7)), "seven"))
+            out.map("m", kind, out.typed("max_entries", array))
+        case "enum in place of an array":
+            out.map("m", kind, out.ulong("max_entries", 5))
         case "enum of nothing":
             out.map("m", kind, t.Member("map_extra", out.type(t.Enum64("", 8, [])), 0))
         case "key of no pointer":
@@ -182,7 +210,9 @@ WRONG = [
     ("unknown member", "unknown member 'colour'"),
     ("number of no type", "'max_entries' is no number"),
     ("number by pointer to int", "'max_entries' is no number"),
-    ("number too large", "max_entries 4294967296 does not fit into 32 bits"),
+    ("enum in place of an array", "'max_entries' is no number"),
+    ("enum of two values", "'map_extra' is no number"),
+    ("array behind a typedef", "'max_entries' is no number"),
     ("enum of nothing", "'map_extra' is no number"),
     ("key of no pointer", "'key' is no pointer to a type"),
     ("key of no size", "has no size"),

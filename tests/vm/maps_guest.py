@@ -39,7 +39,8 @@ def percpu() -> dict[str, Any]:
 
 
 def main() -> None:
-    told: dict[str, Any] = {"jump_tables": results("jump_tables"), "percpu": percpu()}
+    told: dict[str, Any] = {name: results(name) for name in ("jump_tables", "map_types", "map_types_newer")}
+    told["percpu"] = percpu()
     json.dump(told, sys.stdout)
 
 

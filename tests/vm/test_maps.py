@@ -31,6 +31,10 @@ def test_jump_tables(told: dict[str, Any]) -> None:
     assert told["jump_tables"] == {"by_itself": 0, "by_call": 0, "by_both": 0}
 
 
+def test_map_types(told: dict[str, Any]) -> None:
+    assert told["map_types"] == told["map_types_newer"] == {"lookup": 0}
+
+
 def test_per_cpu_variables(told: dict[str, Any]) -> None:
     percpu = told["percpu"]
     cpus = len(percpu["before"])

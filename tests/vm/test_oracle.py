@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 VM = [sys.executable, str(ROOT / "tools" / "vm")]
 PARITY = "tests/oracle/test_parity.py"
 CASES = (
-    *("arena", "core_kernel", "jump_tables", "kconfig", "kfuncs", "ksyms", "ksyms_typed", "maps", "sections_attach"),
-    "struct_ops",
+    *("arena", "core_kernel", "jump_tables", "kconfig", "kfuncs", "ksyms", "ksyms_typed", "map_types"),
+    *("map_types_newer", "maps", "sections_attach", "struct_ops"),
 )
 """Those of tests/objs for which the kernel matters. All others meet the same code on the running kernel."""
 
