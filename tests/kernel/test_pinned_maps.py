@@ -11,6 +11,7 @@ import pytest
 
 import rawbpf
 from rawbpf.errors import SpecError
+from rawbpf.kernel import creation
 from rawbpf.uapi import MapFlag, MapType
 
 ORDER = "el" if sys.byteorder == "little" else "eb"
@@ -85,3 +86,14 @@ def test_constants_of_a_pinned_section_stay_what_they_are(bpffs_dir: Path) -> No
     with rawbpf.load(spec) as obj:
         assert obj.variables["ro_number"].value == 4242
         assert obj.programs["constants"].test_run().retval == 4242
+
+
+def test_somebody_else_pins_one_meanwhile(bpffs_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin = bpffs_dir / "raced"
+    with load("maps", "typed_array", pin) as obj:
+        obj.maps["typed_array"][1] = 42
+    answers = [lambda *arguments: None, creation.reuse_map]  # nothing is there at first
+    monkeypatch.setattr(creation, "reuse_map", lambda *arguments: answers.pop(0)(*arguments))
+    with load("maps", "typed_array", pin) as obj:
+        assert obj.maps["typed_array"][1] == 42
+    assert not answers
