@@ -96,6 +96,7 @@ INSPECT: dict[str, Any] = {
     "externs": [NAMED],
     "errors": [ERROR],
 }
+MAP_ELEMENT: dict[str, Any] = {"key": object, "value": object, "errors": [ERROR]}
 BTF_DUMP: dict[str, Any] = {"types": [{"id": int, "kind": str, "name": str}], "errors": [ERROR]}
 
 

@@ -163,7 +163,7 @@ class MapBase(Pinnable):
 
     def encode_key(self, key: Any) -> bytes:
         """The bytes of a key. Raises `SpecError`."""
-        return key if type(key) is bytes and len(key) == self.key_size else self.key_codec.encode(key)
+        return key if isinstance(key, bytes) and len(key) == self.key_size else self.key_codec.encode(key)
 
     def decode_key(self, raw: bytes) -> Any:
         """The key of its bytes."""
@@ -171,7 +171,7 @@ class MapBase(Pinnable):
 
     def encode_value(self, value: Any) -> bytes:
         """The bytes of a value: for a per-CPU map of a list with a value for each possible CPU. Raises `SpecError`."""
-        return value if type(value) is bytes and len(value) == self._room else self.value_codec.encode(value)
+        return value if isinstance(value, bytes) and len(value) == self._room else self.value_codec.encode(value)
 
     def decode_value(self, raw: bytes) -> Any:
         """The value of its bytes."""

@@ -54,10 +54,15 @@ class BulkMap(MapBase):
         try:
             yield from self._pairs()
         except NoBatch:
-            for key in self._single_keys():
-                raw = self._elements.find(key)
-                if raw is not None:
-                    yield self.decode_key(key), self.decode_value(raw)
+            yield from ((self.decode_key(key), self.decode_value(value)) for key, value in self._single_items())
+
+    def raw_items(self) -> Iterator[tuple[bytes, bytes]]:
+        """As `items`, in bytes: of a per-CPU map each value is rounded up to 8 bytes."""
+        try:
+            for keys, values in self._walk():
+                yield from zip(_split(keys, self.key_size), _split(values, self._room), strict=True)
+        except NoBatch:
+            yield from self._single_items()
 
     def take_all(self) -> Iterator[tuple[Any, Any]]:
         """Take the elements out: keys with values. They are deleted while one goes through them, chunk by chunk.
@@ -169,6 +174,12 @@ class BulkMap(MapBase):
         for keys, values in self._walk(command):
             yield from zip(self.key_codec.decode_many(keys), self.value_codec.decode_many(values), strict=True)
 
+    def _single_items(self) -> Iterator[tuple[bytes, bytes]]:
+        for key in self._single_keys():
+            raw = self._elements.find(key)
+            if raw is not None:
+                yield key, raw
+
     def _single_keys(self) -> Iterator[bytes]:
         # The next key is asked for before one is handed out, so the user may delete that one. When somebody deletes
         # the key on which the walk stands, the kernel starts again at the first: what was seen is not told twice, and
@@ -185,6 +196,12 @@ class BulkMap(MapBase):
 
 
 def _encode_many(codec: Codec, values: list[Any], size: int, one: Callable[[Any], bytes]) -> bytes:
-    if bytes in set(map(type, values)):  # bytes of the right size are taken whatever the type
+    if any(
+        issubclass(kind, bytes) for kind in set(map(type, values))
+    ):  # bytes of the right size are taken whatever the type
         return b"".join(map(one, values))
     return codec.encode_many(values)
+
+
+def _split(data: memoryview, size: int) -> Iterator[bytes]:
+    return (bytes(data[at : at + size]) for at in range(0, len(data), size))

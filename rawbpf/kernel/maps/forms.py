@@ -135,9 +135,8 @@ class HeldDescriptor(bytes):
     _fd = -1
 
     @classmethod
-    def of(cls, path: str, size: int) -> HeldDescriptor:
-        """Those of a descriptor of what is at `path`, a directory too. Raises OSError."""
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    def of(cls, fd: int, size: int) -> HeldDescriptor:
+        """Those of a descriptor, which is theirs from now on."""
         self = cls(fd.to_bytes(size, sys.byteorder))
         self._fd = fd
         return self
@@ -166,7 +165,7 @@ class DescriptorForm(Codec):
     def encode(self, value: Any) -> bytes:
         if self._paths and isinstance(value, (str, os.PathLike)):
             try:
-                return HeldDescriptor.of(os.fspath(value), self.size)
+                return HeldDescriptor.of(os.open(value, os.O_PATH | os.O_CLOEXEC), self.size)
             except OSError as failure:
                 raise SpecError(f"{self.label}: {failure.strerror}", path=os.fspath(value)) from None
         return super().encode(value)

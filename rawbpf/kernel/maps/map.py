@@ -166,7 +166,7 @@ class Map(BulkMap):
         """
         with where(symbol=self.name):
             flags, codec, size = self._by_cpu(flags, cpu)
-            raw = value if type(value) is bytes and len(value) == size else codec.encode(value)
+            raw = value if isinstance(value, bytes) and len(value) == size else codec.encode(value)
             with self._cpu_flags(flags):
                 self._elements.set_by(flags, self.encode_key(key), raw)
 

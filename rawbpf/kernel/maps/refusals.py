@@ -65,7 +65,7 @@ def _refusal(map_: MapBase, command: Cmd, number: int, key: bytes) -> KernelErro
         return MapKeyExistsError(message, errno=number, command=_name(command))
     if number == e.EPERM:
         return _forbidden(map_, command)
-    if number in (ENOTSUPP, e.EOPNOTSUPP):
+    if number in (ENOTSUPP, e.EOPNOTSUPP) or (command in _WALKS and not map_.key_size):
         return _unsupported(map_, command, number)
     if number == e.EINVAL and command in _DELETES and map_.type in ARRAYS:
         return _refused(command, number, f"elements of {_kind(map_)} maps cannot be deleted", "set them to zero")
