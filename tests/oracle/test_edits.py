@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Maps that are changed before loading: rawbpf hands over what libbpf does after the same change."""
+"""Objects that are edited before the load, by libbpf's functions and by ours, are the same to the kernel."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+import rawbpf
+from rawbpf.uapi import AttachType, ProgFlag, ProgType
 from tools.lib.oracle import libbpf, ours
 from tools.lib.oracle.compare import compare
 from tools.lib.oracle.normalise import normalise
@@ -15,33 +17,53 @@ from tools.lib.oracle.normalise import normalise
 pytestmark = [pytest.mark.oracle, pytest.mark.kernel]
 
 OBJS = Path(__file__).parents[1] / "objs"
-ORDER = "el" if sys.byteorder == "little" else "eb"
 
 
-@pytest.mark.parametrize(
-    ("section", "size"),
-    [
-        (".data.growing", 8 + 4 * 1000),
-        (".data.growing", 8 + 4 * 3),
-        (".data.growing", 23),  # no whole number of elements: without types
-        (".bss.points", 8 * 10),
-        (".data.no_array", 64),  # without types
-        (".data.static", 64),
-    ],
-)
-def test_sections_of_another_size(libbpf_library: Path, section: str, size: int) -> None:
-    obj = OBJS / f"resize.{ORDER}.o"
-    mine, theirs = (driver.record(obj, resize={section: size}) for driver in (ours.driver(), libbpf.driver()))
-    assert compare(mine, theirs) == []
-    assert not theirs.errno, theirs.log
-    assert normalise(theirs).maps[section[:15]].attr["value_size"] == size
+class Case(NamedTuple):
+    obj: str
+    edits: list[tuple[str, str, str]]
+    programs: list[str] | None = None  # that are loaded; None for those of the object's own choice
+    attach: bool = False  # the struct_ops, which shows their values
 
 
-@pytest.mark.parametrize(("programs", "loads"), [(["alone"], True), (["alone", "first"], False)])
-def test_a_map_for_one_program(libbpf_library: Path, programs: list[str], loads: bool) -> None:
-    obj = OBJS / f"subprograms.{ORDER}.o"
-    drivers = ours.driver(), libbpf.driver()
-    mine, theirs = (driver.record(obj, programs=programs, exclusive={"totals": "alone"}) for driver in drivers)
-    assert compare(mine, theirs) == []
-    assert (not theirs.errno) is loads
-    assert normalise(theirs).maps["totals"].attr["excl_prog_hash_size"] == 32
+FROM_SYSCALL, BIND4, TARGET = "from_syscall", "do_cgroup_bind4", "ext_target"
+CASES = {
+    "another type": Case("arg_tags", [("type", FROM_SYSCALL, str(int(ProgType.SOCKET_FILTER)))], [FROM_SYSCALL]),
+    "another attach type": Case(
+        "sections", [("attach-type", BIND4, str(int(AttachType.CGROUP_INET4_CONNECT)))], [BIND4]
+    ),
+    "flags": Case(TARGET, [("flags", TARGET, str(int(ProgFlag.XDP_HAS_FRAGS)))], [TARGET]),
+    "flags that are refused": Case(TARGET, [("flags", TARGET, str(int(ProgFlag.SLEEPABLE)))], [TARGET]),
+    "a number in a struct": Case("struct_ops", [("member", "linked", "flags:8:3")], attach=True),
+    "another function": Case("struct_ops", [("member", "plain", "release:48:only_for_optional")], attach=True),
+    "a function that is used no more": Case(
+        "struct_ops", [("member", "linked", "undo_cwnd:0:null"), ("member", "plain", "undo_cwnd:16:null")]
+    ),
+}
+
+
+def same(case: Case) -> libbpf.Recording:
+    """libbpf's recording, which is the same as ours."""
+    mine, theirs = (recorded(driver, case) for driver in (ours.driver(), libbpf.driver()))
+    assert compare(mine, theirs) == [], theirs.log
+    return theirs
+
+
+def recorded(driver: libbpf.Driver, case: Case) -> libbpf.Recording:
+    path = OBJS / f"{case.obj}.el.o"
+    return driver.record(path, programs=case.programs, edits=case.edits, attach=case.attach)
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_edited(libbpf_library: Path, case: Case) -> None:
+    edited = normalise(same(case))
+    assert edited.programs
+    assert edited != normalise(recorded(libbpf.driver(), case._replace(edits=[])))
+
+
+@pytest.mark.parametrize(("program", "function"), [("other_verdict", "verdict"), ("on_exit", "doubled")])
+def test_a_function_of_another_program(libbpf_library: Path, program: str, function: str) -> None:
+    with rawbpf.load(OBJS / "ext_target.el.o") as target:
+        number = target.programs["ext_target"].id
+        handed = normalise(same(Case("ext", [("target", program, f"{number}:{function}")], [program])))
+    assert handed.programs[program].attr["attach_btf_id"]

@@ -37,6 +37,11 @@ class OpenOpts(ctypes.Structure):
     )
 
 
+EDITS = """\
+before the load: type, attach-type or flags (a number) or insns (hex) of the program NAME; target: what it attaches to,
+ID:FUNCTION of another program; member: of the struct_ops NAME, MEMBER:OFFSET:VALUE, a number, a program, or null"""
+
+
 def arguments(*, library: bool) -> argparse.Namespace:
     """The command line, which drive_rawbpf.py shares but for the path of the library."""
     parser = argparse.ArgumentParser()
@@ -48,6 +53,7 @@ def arguments(*, library: bool) -> argparse.Namespace:
     parser.add_argument("--attach", action="append", default=[], help="attach and detach the struct_ops of this object")
     parser.add_argument("--resize", nargs=2, action="append", default=[], metavar=("SECTION", "SIZE"))
     parser.add_argument("--exclusive", nargs=2, action="append", default=[], metavar=("MAP", "PROGRAM"))
+    parser.add_argument("--edit", nargs=3, action="append", default=[], metavar=("WHAT", "NAME", "VALUE"), help=EDITS)
     parser.add_argument("--btf", help="BTF file for CO-RE in place of the running kernel's")
     parser.add_argument("--limit", type=float, default=0, help="seconds after which a load ends this process (SIGALRM)")
     return parser.parse_args()
@@ -120,7 +126,13 @@ class Loader:
         self.options = options
         self.library: Any = ctypes.CDLL(options.library, use_errno=True)
         # result types that are no int
-        for name in ("object__open_file", "object__next_program", "object__next_map", "map__attach_struct_ops"):
+        for name in (
+            "object__open_file",
+            "object__next_program",
+            "object__next_map",
+            "map__initial_value",
+            "map__attach_struct_ops",
+        ):
             getattr(self.library, f"bpf_{name}").restype = ctypes.c_void_p
         for name in ("program__name", "map__name"):
             getattr(self.library, f"bpf_{name}").restype = ctypes.c_char_p
@@ -160,6 +172,32 @@ class Loader:
             self.library.bpf_map__set_value_size(maps[name], ctypes.c_uint32(int(size)))
         for name, program in self.options.exclusive:
             self.library.bpf_map__set_exclusive_program(maps[name], programs[program])
+        for what, name, value in self.options.edit:
+            if what == "member":
+                self.set_member(maps[name], programs, *value.split(":"))
+            else:
+                self.edit_program(programs[name], what, value)
+
+    def edit_program(self, program: ctypes.c_void_p, what: str, value: str) -> None:
+        if what == "insns":
+            code = bytes.fromhex(value)
+            self.library.bpf_program__set_insns(program, code, ctypes.c_size_t(len(code) // 8))
+        elif what == "target":
+            number, function = value.split(":")
+            fd = self.library.bpf_prog_get_fd_by_id(ctypes.c_uint32(int(number)))
+            self.library.bpf_program__set_attach_target(program, fd, function.encode())
+        else:
+            setter = {"type": "type", "attach-type": "expected_attach_type", "flags": "flags"}[what]
+            getattr(self.library, f"bpf_program__set_{setter}")(program, int(value))
+
+    def set_member(
+        self, bpf_map: ctypes.c_void_p, programs: dict[str, ctypes.c_void_p], member: str, offset: str, value: str
+    ) -> None:
+        place = self.library.bpf_map__initial_value(bpf_map, None) + int(offset)
+        if value.isdecimal():
+            ctypes.c_uint32.from_address(place).value = int(value)
+        else:
+            ctypes.c_void_p.from_address(place).value = None if value == "null" else programs[value].value
 
     def programs(self, obj: ctypes.c_void_p) -> dict[str, ctypes.c_void_p]:
         found = self.walk(obj, self.library.bpf_object__next_program)

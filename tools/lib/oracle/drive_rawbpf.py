@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from drive_libbpf import Outcome, arguments, drive  # type: ignore[import-not-found]
 
 import rawbpf
+from rawbpf.objfile.insn import decode
 
 if TYPE_CHECKING:
     import argparse
@@ -41,6 +42,8 @@ class Loader:
                 spec.resize_section(name, int(size))
             for name, owner in self.options.exclusive:
                 spec.maps[name].exclusive_program = owner
+            for what, name, value in self.options.edit:
+                edit(spec, what, name, value)
             for program in spec.programs.values():
                 program.autoattach = False  # struct_ops is all that attaches
             with rawbpf.execute(rawbpf.make_plan(spec, self.target, attach=attach)) as obj:
@@ -48,6 +51,26 @@ class Loader:
         except rawbpf.RawbpfError as error:
             print(error.report(), file=sys.stderr, flush=True)
             return Outcome(stage, getattr(error, "errno", None) or -1, dict.fromkeys(programs, False))
+
+
+def edit(spec: rawbpf.ObjectSpec, what: str, name: str, value: str) -> None:
+    """One of the options --edit."""
+    if what == "member":
+        member, _offset, text = value.split(":")
+        spec.struct_ops[name].set_text(member, text)
+        return
+    program = spec.programs[name]
+    if what == "type":
+        program.set_type(int(value))
+    elif what == "attach-type":
+        program.attach_type = int(value)
+    elif what == "flags":
+        program.flags |= int(value)
+    elif what == "insns":
+        program.replace_insns(decode(bytes.fromhex(value), little=spec.little))
+    elif what == "target":
+        number, function = value.split(":")
+        program.attach_to(int(number), function)
 
 
 if __name__ == "__main__":

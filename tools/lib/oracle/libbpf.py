@@ -72,6 +72,7 @@ class Driver:
         btf: Path | None = None,
         resize: dict[str, int] | None = None,
         exclusive: dict[str, str] | None = None,
+        edits: Iterable[tuple[str, str, str]] = (),
     ) -> Recording:
         """Loads an object.
 
@@ -82,12 +83,15 @@ class Driver:
             btf: a BTF file for CO-RE in place of the running kernel's.
             resize: sections of variables, with the size that they get before.
             exclusive: maps, with the one program that each is for.
+            edits: what is changed before, as of the drivers' option --edit.
+
         Raises:
             OracleUnavailable: the loader cannot be had.
         """
         options = [word for name in programs or () for word in ("--program", name)]
         options += [word for name, size in (resize or {}).items() for word in ("--resize", name, str(size))]
         options += [word for name, program in (exclusive or {}).items() for word in ("--exclusive", name, program)]
+        options += [word for change in edits for word in ("--edit", *change)]
         options += ["--attach", str(obj)] * attach
         return self._record([obj], options, btf)[obj, ""]
 
