@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from rawbpf.kernel.maps import Map
     from rawbpf.kernel.object import Object
     from rawbpf.kernel.programs import Program
+    from rawbpf.kernel.streams.perfbuf import PerfBuffer
+    from rawbpf.kernel.streams.ringbuf import RingBuffer
+    from rawbpf.kernel.streams.user_ringbuf import UserRingBuffer
     from rawbpf.objfile.reader import read_btf
     from rawbpf.objfile.spec import ObjectSpec
     from rawbpf.plan.plan import Plan
@@ -44,10 +47,13 @@ __all__ = [
     "NotSupportedError",
     "Object",
     "ObjectSpec",
+    "PerfBuffer",
     "Plan",
     "Program",
     "RawbpfError",
+    "RingBuffer",
     "Target",
+    "UserRingBuffer",
     "VerifierError",
     "attach",
     "execute",
@@ -66,10 +72,13 @@ _HOMES = {
     "NotSupportedError": "rawbpf.errors",
     "Object": "rawbpf.kernel.object",
     "ObjectSpec": "rawbpf.objfile.spec",
+    "PerfBuffer": "rawbpf.kernel.streams.perfbuf",
     "Plan": "rawbpf.plan.plan",
     "Program": "rawbpf.kernel.programs",
     "RawbpfError": "rawbpf.errors",
+    "RingBuffer": "rawbpf.kernel.streams.ringbuf",
     "Target": "rawbpf.plan.target",
+    "UserRingBuffer": "rawbpf.kernel.streams.user_ringbuf",
     "VerifierError": "rawbpf.errors",
     "host_target": "rawbpf.kernel.host",
     "read_btf": "rawbpf.objfile.reader",

@@ -32,7 +32,8 @@ def obj(require: Callable[[object, str], None]) -> Iterator[Object]:
     require(btf and any(btf.find_all(name) for name in names), "the kernel has no streams of programs (Linux 6.17)")
     with rawbpf.load(OBJECT) as made:
         result = made.programs["talk"].test_run().retval - (1 << 32)
-        require(result != -errno.ENOMEM, "the kernel has no memory for streams (kmalloc_nolock() needs cmpxchg16b)")
+        if result == -errno.ENOMEM:
+            pytest.skip("the kernel has no memory for streams: on this CPU kmalloc_nolock() gives none")
         for name in ("stdout", "stderr"):
             ProgStream(made.programs["talk"], name).read()
         made.variables["count"].value = 0

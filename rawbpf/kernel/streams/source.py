@@ -70,6 +70,15 @@ def find_type(btf: Btf, name: str) -> int | None:
     return btf.find(rest.strip() if tag in _TAGGED else name, *kinds)
 
 
+def guess_type(map: Map, btf: Btf | None) -> str | None:
+    """The struct that a map is named after: ``struct event`` for a map ``event`` or ``events``; None if none is."""
+    for types in [btf] if btf else types_of(map):
+        for name in dict.fromkeys((map.name, map.name.removesuffix("s"))):
+            if types.find(name, BtfKind.STRUCT) is not None:
+                return f"struct {name}"
+    return None
+
+
 def types_of(map: Map) -> Iterator[Btf]:
     """The BTF that may have the types of a map's records: of its object, and of the programs that use it (as root)."""
     from rawbpf.btf.parse import Btf
