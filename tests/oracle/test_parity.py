@@ -26,7 +26,10 @@ pytestmark = [pytest.mark.oracle, pytest.mark.kernel]
 
 ROOT = Path(__file__).parents[2]
 OURS = sorted((ROOT / "objs").glob("*.o"))
-CASES = sorted((ROOT / "tests/objs").glob("*.el.o" if sys.byteorder == "little" else "*.eb.o"))
+ALL_CASES = sorted((ROOT / "tests/objs").glob("*.el.o" if sys.byteorder == "little" else "*.eb.o"))
+NEWER = {"percpu_data"}
+"""Objects that only libbpf's next release can open."""
+CASES = [case for case in ALL_CASES if case.name.partition(".")[0] not in NEWER]
 
 # Differences that are meant, by object and program ("" for the object as a whole), each with its reason
 DECISIONS = {
@@ -86,6 +89,13 @@ def test_same_as_libbpf(recordings: tuple[Recordings, Recordings], obj: Path) ->
     decided = DECISIONS.get(obj.name.partition(".")[0], set())
     assert {program: lines for program, lines in found.items() if program not in decided} == {}
     assert found.keys() >= decided
+
+
+@pytest.mark.parametrize("name", sorted(NEWER))
+def test_libbpf_cannot_open_it_yet(libbpf_library: Path, name: str) -> None:
+    obj = next(case for case in ALL_CASES if case.name.partition(".")[0] == name)
+    assert libbpf.driver().record(obj).stage == "open"
+    assert ours.driver().record(obj).stage == "load"
 
 
 @pytest.mark.parametrize(("name", "fits"), [("core", True), ("core_ambiguous", False)])
