@@ -234,8 +234,9 @@ class _Planner:
             if program.prog_type == ProgType.STRUCT_OPS:
                 continue
             with where(symbol=program.name):
-                how = attaching(program.sec_name, options)
-            if why := why_not(program.sec_name, how, program.autoattach):
+                section = program.sec_name if program.definition else ""  # which set_type has made meaningless
+                how = attaching(section, options)
+            if why := why_not(section, how, program.autoattach):
                 skipped[program.name] = why
             elif how is not None:
                 handles = f"link:{program.name}", f"prog:{program.name}"

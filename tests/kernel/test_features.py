@@ -11,7 +11,7 @@ import asm
 import pytest
 
 from rawbpf.errors import KernelError, NotSupportedError, SpecError
-from rawbpf.kernel import creation, features, gate, host, known_types, verifier
+from rawbpf.kernel import creation, features, gate, host, known_types, syscall, verifier
 from rawbpf.kernel.attr import COMMON, attr_layout
 from rawbpf.uapi import COMMON_ATTRS, Cmd, MapType, ProgType
 
@@ -69,6 +69,12 @@ def test_no_is_remembered() -> None:
             features.Features().require("btf_float")
         assert error.value.min_version == "5.13"
     assert features.probe("btf_float") is False
+
+
+def test_with_a_token_the_answers_are_others() -> None:
+    with gate.replace(answer_all(errno.EINVAL)), syscall.with_token(9):
+        assert features.probe("array_mmap") is False
+    assert features.probe("array_mmap") is True
 
 
 def test_could_not_tell_is_not_remembered() -> None:

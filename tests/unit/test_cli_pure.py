@@ -114,6 +114,28 @@ def test_the_other_byte_order(run: Any) -> None:
     assert "-target bpfel" in jsonkit.check_error(printed, "target", "hint")["hint"]
 
 
+@pytest.mark.parametrize(
+    ("target", "code", "kind", "text"),
+    [
+        ("other_verdict=7", 5, "target", "progid:7 cannot be attached to"),
+        ("other_verdict=/sys/fs/bpf/x:verdict", 5, "target", "pin:/sys/fs/bpf/x cannot be attached to"),
+        ("unnamed=7", 4, "spec", "no function of the other program is named"),
+        ("other_verdikt=7", 4, "spec", "no program named 'other_verdikt'"),
+    ],
+)
+def test_another_program_to_attach_to(target: str, code: int, kind: str, text: str, run: Any) -> None:
+    got, printed = run("plan", OBJS / "ext.el.o", "--btf", KERNEL, "--target", target)
+    assert got == code
+    assert text in jsonkit.check_error(printed, kind, *printed["errors"][0].keys() - {"code", "message"})["message"]
+
+
+def test_a_token_is_a_step(run: Any) -> None:
+    code, printed = run("plan", OBJS / "data.el.o", "--btf", KERNEL, "--token", "/some/bpffs")
+    assert code == 0
+    first = printed["plan"]["steps"][0]
+    assert (first["step"], first["handle"], first["path"]) == ("create_token", "token", "/some/bpffs")
+
+
 def test_no_such_type(run: Any) -> None:
     code, printed = run("btf", "dump", OBJS / "data.el.o", "--type", "pointt")
     assert code == 4
@@ -123,8 +145,8 @@ def test_no_such_type(run: Any) -> None:
 @pytest.mark.parametrize(
     "words",
     [[], ["lod"], ["plan"], ["plan", SOCK, "--set", "connects"], ["plan", SOCK, "--kconfig", "HZ=1"],
-     ["plan", SOCK, "--pin", "x", "--no-pin"]],
-    ids=["nothing", "command", "no-object", "set", "kconfig", "both-pins"],
+     ["plan", SOCK, "--pin", "x", "--no-pin"], ["plan", SOCK, "--target", "f"], ["plan", SOCK, "--target", "f=:g"]],
+    ids=["nothing", "command", "no-object", "set", "kconfig", "both-pins", "target", "target-of-none"],
 )  # fmt: skip
 def test_a_wrong_command_line(words: list[object], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(word) for word in words]) == 2

@@ -97,6 +97,14 @@ def test_another_type() -> None:
     assert (step.section, step.auto_attach) == ("", "")
 
 
+def test_another_type_is_attached_by_hand() -> None:
+    spec = one("cgroup/bind4")
+    spec.programs["f"].set_type(ProgType.SOCKET_FILTER)
+    plan = make_plan(spec, kernel_for(spec), cgroup="/sys/fs/cgroup")
+    assert [type(step).__name__ for step in plan.steps] == ["LoadBtf", "LoadProgram"]
+    assert list(plan.skipped) == ["f"]
+
+
 def test_the_same_type_changes_nothing() -> None:
     spec = one("syscall")
     spec.programs["f"].set_type(ProgType.SYSCALL)

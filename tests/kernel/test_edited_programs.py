@@ -13,7 +13,7 @@ import rawbpf
 from rawbpf.errors import KernelError, NotSupportedError, TargetError, VerifierError
 from rawbpf.kernel import features, gate, syscall, token
 from rawbpf.objfile.insn import Insn, decode
-from rawbpf.uapi import AttachType, Cmd, MapFlag, ProgFlag, ProgType
+from rawbpf.uapi import HELPERS, AttachType, Cmd, MapFlag, ProgFlag, ProgType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,6 +93,39 @@ def test_an_interface_that_is_not_there() -> None:
     spec.programs["ext_target"].ifindex = 0x7FFFFFFF
     with pytest.raises(KernelError):
         rawbpf.load(spec)
+
+
+class Lacks:
+    """The running kernel, with one feature fewer."""
+
+    def __init__(self, missing: str) -> None:
+        self.missing = missing
+
+    def has(self, name: str) -> bool:
+        return name != self.missing and features.Features().has(name)
+
+
+def test_contexts_as_older_kernels_know_them() -> None:
+    target = rawbpf.host_target()
+    target.features = Lacks("arg_ctx_tag")
+    plan = rawbpf.make_plan(rawbpf.open(OBJS / "arg_tags.el.o"), target)
+    assert plan.btf is not None
+    assert rawbpf.Btf(plan.btf).find("__sk_buff") is not None
+    with rawbpf.load(plan) as obj:
+        assert obj.programs["from_socket"].test_run(bytes(64)).retval == 0
+        assert obj.programs["from_syscall"].test_run().retval == 0
+
+
+def test_memory_reads_of_older_kernels() -> None:
+    newer, older = HELPERS.index("bpf_probe_read_kernel"), HELPERS.index("bpf_probe_read")
+    spec = only("sections", "do_raw_tracepoint")
+    arguments = [Insn(0xBF, 1, 10), Insn(0x07, 1, imm=-8), Insn(0xB7, 2, imm=8), Insn(0xB7, 3)]
+    spec.programs["do_raw_tracepoint"].replace_insns([*arguments, Insn(0x85, imm=newer), *RETURN_7])
+    target = rawbpf.host_target()
+    target.features = Lacks("probe_read_kernel")
+    plan = rawbpf.make_plan(spec, target, attach=False)
+    assert [insn.imm for insn in decode(plan.programs[0].insns, little=True) if insn.is_call] == [older]
+    rawbpf.load(plan).close()
 
 
 # -- other programs
