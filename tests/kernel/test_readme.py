@@ -29,6 +29,15 @@ def test_the_python_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert printed[-1].isdigit()
 
 
+@pytest.mark.usefixtures("root", "no_leaks")
+def test_the_ring_buffer_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    (example,) = blocks("py")
+    exec(compile(example, "README.md", "exec"), {})
+    words = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [(number, kind) for number, _cpu, kind in words] == [("0", "FIRST"), ("1", "NEXT"), ("2", "NEXT")]
+
+
 def test_every_tool_and_command_exists() -> None:
     lines = [line.removeprefix("# ") for block in (*blocks("sh"), *blocks("console")) for line in block.splitlines()]
     named = {word for line in lines for word in shlex.split(line, comments=True) if word.startswith("tools/")}
@@ -36,7 +45,7 @@ def test_every_tool_and_command_exists() -> None:
     for tool in named:
         assert (ROOT / tool).stat().st_mode & 0o111
     commands = set(re.findall(r"`rawbpf (\w+)", README))
-    assert commands == {"load", "unload", "list", "inspect", "plan", "btf"}
+    assert commands == {"load", "unload", "list", "inspect", "plan", "btf", "ringbuf"}
     for command in commands:
         help_ = [sys.executable, "-m", "rawbpf", command, "--help"]
         assert "example" in subprocess.run(help_, cwd=ROOT, capture_output=True, text=True, check=True).stdout
