@@ -75,7 +75,7 @@ class Loads:
             "rawbpf load": [*self.rawbpf, "load", obj, "--pin", pins],
             "rawbpf, from a kept plan": [python, str(INSIDE), "kept", str(kept)],
         }
-        if program := _libbpf_program(self.work):
+        if program := libbpf_program(LIBBPF_LOAD, self.work):
             commands["libbpf in C"] = [program, obj, pins]
         if bpftool and struct_ops:
             commands["bpftool struct_ops register"] = [bpftool, "struct_ops", "register", obj, pins]
@@ -133,12 +133,12 @@ class Loads:
             shutil.rmtree(self.pins)
 
 
-def _libbpf_program(work: Path) -> str | None:
-    """The C program that loads with the newest libbpf that Debian has; None where it cannot be had."""
-    library, program = work / "libbpf.so.1", work / "libbpf_load"
+def libbpf_program(source: Path, work: Path) -> str | None:
+    """A C program, built with the newest libbpf that Debian has; None, which is told, where it cannot be had."""
+    library, program = work / "libbpf.so.1", work / source.stem
     if program.exists():
         return str(program)
-    command = ["cc", "-O2", "-o", str(program), str(LIBBPF_LOAD), str(library), f"-Wl,-rpath,{work}"]
+    command = ["cc", "-O2", "-o", str(program), str(source), str(library), f"-Wl,-rpath,{work}"]
     try:
         library.symlink_to(debian.libbpf())
         subprocess.run(command, check=True, capture_output=True, text=True)
