@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 import struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rawbpf.btf.record import EnumValue
 from rawbpf.errors import SpecError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _MAX_SIZE = 1 << 30
+_NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
 class Misfit(Exception):
@@ -204,9 +206,12 @@ class IntCodec(Codec):
         view = memoryview(data).cast("B")
         if not self.layout or step not in (0, self.size) or len(view) % self.size:
             return super().decode_many(view, step)
-        order, letter = self.layout.format[0], self.layout.format[1:]
-        values = struct.unpack(f"{order}{len(view) // self.size}{letter}", view)
-        return list(map(self.convert, values) if self.convert else values)
+        order, letter = self.layout.format[0], cast("Any", self.layout.format[1:])
+        if order == _NATIVE and view.contiguous:
+            values = view.cast(letter).tolist()
+        else:
+            values = list(struct.unpack(f"{order}{len(view) // self.size}{letter}", view))
+        return list(map(self.convert, values)) if self.convert else values
 
     def encode_many(self, values: Sequence[Any]) -> bytes:
         if self.packs and self.layout:

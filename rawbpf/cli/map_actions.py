@@ -15,7 +15,6 @@ from rawbpf.uapi import MapUpdateFlag
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-
     from typing import TypeAlias
 
     from rawbpf.kernel.maps import Map

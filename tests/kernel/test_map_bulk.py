@@ -5,11 +5,20 @@ from __future__ import annotations
 
 import errno
 import threading
+from array import array
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rawbpf.errors import ClosedError, MapAccessError, MapFullError, MapKeyError, MapKeyExistsError, SpecError
+from rawbpf.errors import (
+    ClosedError,
+    MapAccessError,
+    MapFullError,
+    MapKeyError,
+    MapKeyExistsError,
+    NotSupportedError,
+    SpecError,
+)
 from rawbpf.kernel import gate
 from rawbpf.kernel.maps import Map, batch
 from rawbpf.uapi import Cmd, MapFlag, MapUpdateFlag
@@ -86,6 +95,33 @@ def test_a_map_is_copied_into_another(numbers: Map) -> None:
         assert dict(other.items()) == {1: 10, 2: 20}
 
 
+def test_buffers() -> None:
+    with Map.create("hash", "u32", "u64", 6000, name="numbers") as m, Map.create("array", "u32", "u64", 3) as short:
+        keys, values = array("I", range(5000)), array("Q", range(0, 10000, 2))
+        m.update_batch(keys, values)
+        assert dict(m.items()) == dict(zip(keys, values, strict=True))
+        assert sum(sum(chunk.cast("Q")) for _, chunk in m.chunks()) == sum(values)
+        with pytest.raises(NotSupportedError, match="numbers: hash maps have no batches with these flags"):
+            m.update_batch(keys, values, MapUpdateFlag.NOEXIST)
+        assert m.delete_batch(keys[:10]) == 10
+        assert m.delete_batch(keys[:10]) == 0
+        assert sum(len(chunk) for chunk, _ in m.chunks(take=True)) == 4 * 4990
+        assert len(m) == 0
+        with pytest.raises(SpecError, match="2 values take 16 bytes; there are 8"):
+            m.update_batch(bytes(8), bytes(8))
+        with pytest.raises(SpecError, match="keys of 4 bytes do not fill 6 bytes"):
+            m.delete_batch(bytes(6))
+        with pytest.raises(NotSupportedError, match="array maps have no batches in this kernel"):
+            short.delete_batch(bytes(4))
+
+
+def test_buffers_where_there_are_no_batches() -> None:
+    with Map.create("devmap_hash", "u32", 4, 4, name="devices") as m:
+        for use in (lambda: list(m.chunks()), lambda: m.update_batch(bytes(4), bytes(4))):
+            with pytest.raises(NotSupportedError, match="devices: devmap_hash maps have no batches in this kernel"):
+                use()
+
+
 def test_clearing(numbers: Map) -> None:
     numbers.update_many({number: number for number in range(500)})
     numbers.clear()
@@ -94,12 +130,12 @@ def test_clearing(numbers: Map) -> None:
 
 
 def test_arrays_and_tries_and_maps_in_maps(how: str) -> None:
-    with Map.create("array", "u32", "u16", 1000) as array:
-        array.update_many({index: 7 for index in range(0, 1000, 3)})
-        assert dict(array.items()) == {index: 0 if index % 3 else 7 for index in range(1000)}
-        with Map.create("hash_of_maps", "u32", 4, 8, inner=array) as outer:
-            outer.update_many({1: array, 2: array})
-            assert dict(outer.items()) == {1: array.id, 2: array.id}
+    with Map.create("array", "u32", "u16", 1000) as m:
+        m.update_many({index: 7 for index in range(0, 1000, 3)})
+        assert dict(m.items()) == {index: 0 if index % 3 else 7 for index in range(1000)}
+        with Map.create("hash_of_maps", "u32", 4, 8, inner=m) as outer:
+            outer.update_many({1: m, 2: m})
+            assert dict(outer.items()) == {1: m.id, 2: m.id}
             outer.clear()
             assert list(outer) == []
     with Map.create("lpm_trie", 8, "u32", 300) as trie:

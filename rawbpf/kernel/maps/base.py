@@ -91,7 +91,7 @@ class MapBase(Pinnable):
         if len(found) == 1:
             return cls.by_id(found[0].id)
         if found:
-            there = ", ".join(f"{about.id} ({_kind(about.type)})" for about in found)
+            there = ", ".join(f"{about.id} ({kind_name(about.type)})" for about in found)
             raise SpecError(f"{len(found)} maps are named {name}", hint=f"choose by id: {there}")
         from difflib import get_close_matches
 
@@ -214,7 +214,7 @@ class MapBase(Pinnable):
             error.symbol = self.name
 
     def __repr__(self) -> str:
-        return f"<Map {self.name!r} {_kind(self.type)}{' closed' if self.closed else ''}>"
+        return f"<Map {self.name!r} {kind_name(self.type)}{' closed' if self.closed else ''}>"
 
 
 _PER_CPU = frozenset(
@@ -227,7 +227,8 @@ _PER_CPU = frozenset(
 )
 
 
-def _kind(type: MapType | int) -> str:
+def kind_name(type: MapType | int) -> str:
+    """The name of a type of map, as libbpf and bpftool write it."""
     return type.name.lower() if isinstance(type, MapType) else f"type {type}"
 
 

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import RawbpfError
-from rawbpf.kernel.maps.base import MapBase
+from rawbpf.errors import NotSupportedError, RawbpfError, SpecError
+from rawbpf.kernel.maps.base import MapBase, kind_name
 from rawbpf.kernel.maps.batch import WALKED, WRITTEN, NoBatch
 from rawbpf.kernel.maps.refusals import ARRAYS, missing
 from rawbpf.uapi import Cmd, MapType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from typing_extensions import Buffer
 
     from rawbpf.btf.codec import Codec
 
@@ -51,10 +53,7 @@ class BulkMap(MapBase):
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Keys with values. What is set or deleted meanwhile may or may not be among them."""
-        try:
-            yield from self._pairs()
-        except NoBatch:
-            yield from ((self.decode_key(key), self.decode_value(value)) for key, value in self._single_items())
+        return chain.from_iterable(self._pairs(Cmd.MAP_LOOKUP_BATCH, self._single_items))
 
     def raw_items(self) -> Iterator[tuple[bytes, bytes]]:
         """As `items`, in bytes: of a per-CPU map each value is rounded up to 8 bytes."""
@@ -69,13 +68,7 @@ class BulkMap(MapBase):
 
         Hash maps; requires Linux 5.6 (`PERCPU_HASH` and `LRU` ones too), and 5.14 for what has no batches.
         """
-        try:
-            yield from self._pairs(Cmd.MAP_LOOKUP_AND_DELETE_BATCH)
-        except NoBatch:
-            for key in self._single_keys():
-                raw = self._elements.take(key)
-                if raw is not None:
-                    yield self.decode_key(key), self.decode_value(raw)
+        return chain.from_iterable(self._pairs(Cmd.MAP_LOOKUP_AND_DELETE_BATCH, self._single_takes))
 
     def clear(self) -> None:
         """Delete all elements. Those of arrays cannot be deleted: `KernelError`."""
@@ -100,23 +93,22 @@ class BulkMap(MapBase):
         Raises:
             SpecError, KernelError: as `update`.
         """
-        pairs = iter(items.items() if isinstance(items, Mapping | BulkMap) else items)
         try:
-            while chunk := list(islice(pairs, self._batch.chunk)):
-                self._update_chunk(chunk, flags)
+            for keys, values in _columns(items, self._batch.chunk):
+                self._update_chunk(keys, values, flags)
         except RawbpfError as error:
             self._place(error)
             raise
 
-    def _update_chunk(self, chunk: list[tuple[Any, Any]], flags: int) -> None:
+    def _update_chunk(self, keys: Sequence[Any], values: Sequence[Any], flags: int) -> None:
         if self.type in WRITTEN:
-            keys = _encode_many(self.key_codec, [key for key, _ in chunk], self.key_size, self.encode_key)
-            values = _encode_many(self.value_codec, [value for _, value in chunk], self._room, self.encode_value)
+            raw_keys = _encode_many(self.key_codec, keys, self.encode_key)
+            raw_values = _encode_many(self.value_codec, values, self.encode_value)
             try:
-                return self._batch.update(keys, values, len(chunk), flags)
+                return self._batch.update(raw_keys, raw_values, len(keys), flags)
             except NoBatch:
                 pass
-        for key, value in chunk:
+        for key, value in zip(keys, values, strict=True):
             self._elements.set_by(flags, self.encode_key(key), self.encode_value(value))
         return None
 
@@ -133,7 +125,7 @@ class BulkMap(MapBase):
         given, deleted = iter(keys), 0
         try:
             while chunk := list(islice(given, self._batch.chunk)):
-                raw = _encode_many(self.key_codec, chunk, self.key_size, self.encode_key)
+                raw = _encode_many(self.key_codec, chunk, self.encode_key)
                 deleted += self._delete_chunk(raw, missing_ok)
         except RawbpfError as error:
             self._place(error)
@@ -165,14 +157,89 @@ class BulkMap(MapBase):
                 return (at - start) // size
         return (len(keys) - start) // size
 
+    # -- buffers: elements one behind the other, which nothing converts
+
+    def chunks(self, *, take: bool = False) -> Iterator[tuple[memoryview, memoryview]]:
+        """All elements in buffers: keys and values one behind the other, thousands at a time, good until the next ones.
+
+        ``array.array`` and NumPy read them; values of a per-CPU map are rounded up to 8 bytes each.
+
+        Args:
+            take: delete the elements that are handed out.
+
+        Raises:
+            NotSupportedError: the kernel has no batches for this type of map. Hash maps and arrays, requires Linux 5.6.
+        """
+        command = Cmd.MAP_LOOKUP_AND_DELETE_BATCH if take else Cmd.MAP_LOOKUP_BATCH
+        try:
+            yield from self._walk(command)
+        except NoBatch:
+            raise self._no_batch(command) from None
+
+    def update_batch(self, keys: Buffer, values: Buffer, flags: int = 0) -> None:
+        """Set elements whose keys and values are in buffers, one behind the other, in one system call.
+
+        Args:
+            keys, values: bytes, ``array.array``, a NumPy array, …
+            flags: ``F_LOCK``, as for `update`: kernels take no others here.
+
+        Raises:
+            SpecError: the buffers' sizes do not fit the map, or each other.
+            NotSupportedError: the kernel has no batches for this type of map.
+            KernelError: as `update`; the elements before the one at fault are set.
+        """
+        raw_keys, raw_values = memoryview(keys).tobytes(), memoryview(values).tobytes()
+        count = self._count(raw_keys)
+        if len(raw_values) != count * self._room:
+            text = f"{count} values take {count * self._room} bytes; there are {len(raw_values)}"
+            raise SpecError(text, symbol=self.name)
+        try:
+            self._batch.update(raw_keys, raw_values, count, flags)
+        except NoBatch:
+            raise self._no_batch(Cmd.MAP_UPDATE_BATCH, " with these flags" if flags else "") from None
+
+    def delete_batch(self, keys: Buffer) -> int:
+        """Delete elements whose keys are in a buffer, up to the first that is missing: how many. Raises as above."""
+        raw = memoryview(keys).tobytes()
+        self._count(raw)
+        try:
+            return self._batch.delete(raw)
+        except NoBatch:
+            raise self._no_batch(Cmd.MAP_DELETE_BATCH) from None
+
+    def _count(self, keys: bytes) -> int:
+        if not self.key_size or len(keys) % self.key_size:
+            raise SpecError(f"keys of {self.key_size} bytes do not fill {len(keys)} bytes", symbol=self.name)
+        return len(keys) // self.key_size
+
+    def _no_batch(self, command: Cmd, flags: str = "") -> NotSupportedError:
+        message = f"{kind_name(self.type)} maps have no batches{flags} in this kernel"
+        hint = "items, update_many and delete_many do without"
+        feature = f"BPF_{command.name}"
+        return NotSupportedError(feature, command=feature, message=message, symbol=self.name, hint=hint)
+
+    # -- the ways to the elements
+
     def _walk(self, command: Cmd = Cmd.MAP_LOOKUP_BATCH) -> Iterator[tuple[memoryview, memoryview]]:
         if self.type not in WALKED:
             raise NoBatch
         return self._batch.walk(command)
 
-    def _pairs(self, command: Cmd = Cmd.MAP_LOOKUP_BATCH) -> Iterator[tuple[Any, Any]]:
-        for keys, values in self._walk(command):
-            yield from zip(self.key_codec.decode_many(keys), self.value_codec.decode_many(values), strict=True)
+    def _pairs(
+        self, command: Cmd, single: Callable[[], Iterator[tuple[bytes, bytes]]]
+    ) -> Iterator[Iterable[tuple[Any, Any]]]:
+        # chunks of typed elements: from a batch, or where there is none from single ones
+        try:
+            for keys, values in self._walk(command):
+                yield zip(self.key_codec.decode_many(keys), self.value_codec.decode_many(values), strict=True)
+        except NoBatch:
+            yield ((self.decode_key(key), self.decode_value(value)) for key, value in single())
+
+    def _single_takes(self) -> Iterator[tuple[bytes, bytes]]:
+        for key in self._single_keys():
+            raw = self._elements.take(key)
+            if raw is not None:
+                yield key, raw
 
     def _single_items(self) -> Iterator[tuple[bytes, bytes]]:
         for key in self._single_keys():
@@ -195,12 +262,28 @@ class BulkMap(MapBase):
             yield held
 
 
-def _encode_many(codec: Codec, values: list[Any], size: int, one: Callable[[Any], bytes]) -> bytes:
-    if any(
-        issubclass(kind, bytes) for kind in set(map(type, values))
-    ):  # bytes of the right size are taken whatever the type
-        return b"".join(map(one, values))
-    return codec.encode_many(values)
+def _columns(
+    items: Mapping[Any, Any] | Iterable[tuple[Any, Any]], size: int
+) -> Iterator[tuple[Sequence[Any], Sequence[Any]]]:
+    # keys and values of so many items at a time
+    if isinstance(items, dict):
+        keys, values = list(items), list(items.values())
+        for at in range(0, len(keys), size):
+            yield keys[at : at + size], values[at : at + size]
+        return
+    pairs = iter(items.items() if isinstance(items, Mapping | BulkMap) else items)
+    while chunk := list(islice(pairs, size)):
+        first, second = zip(*chunk, strict=True)
+        yield first, second
+
+
+def _encode_many(codec: Codec, values: Sequence[Any], one: Callable[[Any], bytes]) -> bytes:
+    try:
+        return codec.encode_many(values)
+    except SpecError:
+        if not any(isinstance(value, bytes) for value in values):
+            raise
+        return b"".join(map(one, values))  # bytes of the right size are taken whatever the type
 
 
 def _split(data: memoryview, size: int) -> Iterator[bytes]:

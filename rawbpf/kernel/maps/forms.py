@@ -107,8 +107,11 @@ class RawForm(Codec):
         buffer[offset : offset + self.size] = raw
 
     def encode_many(self, values: Sequence[Any]) -> bytes:
-        if set(map(type, values)) == {bytes} and set(map(len, values)) == {self.size}:
-            return b"".join(values)
+        try:
+            if set(map(len, values)) == {self.size}:
+                return b"".join(values)
+        except TypeError:  # it is not all bytes, which is told in words
+            pass
         return super().encode_many(values)
 
     def decode_many(self, data: Buffer, step: int = 0) -> list[Any]:
