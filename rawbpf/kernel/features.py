@@ -294,7 +294,8 @@ def _arg_ctx_tag(tag: str = "arg:ctx") -> bool | None:
     insns = insn(0x85, src=1, imm=1) + insn(0x95) + call("bpf_get_func_ip") + insn(0x95)
     try:
         with syscall.btf_load(blob) as btf:
-            fields = {"prog_type": ProgType.KPROBE, "prog_btf_fd": btf.fileno(), "func_info_rec_size": 8}
+            fields = {"prog_type": ProgType.KPROBE, "prog_name": "rawbpf_arg_ctx"}
+            fields |= {"prog_btf_fd": btf.fileno(), "func_info_rec_size": 8}
             infos = struct.pack("=4I", 0, 4, 2, 6)
             syscall.prog_load(fields, insns, license="GPL", func_info=infos).close()
     except KernelError as failure:

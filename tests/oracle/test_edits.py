@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Objects that are edited before the load, by libbpf's functions and by ours, are the same to the kernel."""
+"""Objects that are edited before the load, or changed for an older kernel, are to the kernel what libbpf makes of them."""
 
 from __future__ import annotations
 
@@ -67,3 +67,13 @@ def test_a_function_of_another_program(libbpf_library: Path, program: str, funct
         number = target.programs["ext_target"].id
         handed = normalise(same(Case("ext", [("target", program, f"{number}:{function}")], [program])))
     assert handed.programs[program].attr["attach_btf_id"]
+
+
+def test_contexts_for_a_kernel_that_does_not_know_the_tag(
+    libbpf_library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untouched = normalise(same(Case("arg_tags", [])))
+    monkeypatch.setenv("RAWBPF_REFUSE", "det_arg_ctx rawbpf_arg_ctx")  # their probe, and ours
+    fixed = normalise(same(Case("arg_tags", [])))
+    assert b"\0__sk_buff\0" in fixed.btf[0]
+    assert len(fixed.btf[0]) > len(untouched.btf[0])

@@ -428,6 +428,14 @@ static uint64_t now(void)
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
+/* Programs by which loaders probe a feature can be refused, to see what they do without it: RAWBPF_REFUSE has the names. */
+static bool is_refused(const char *name)
+{
+	const char *refused = getenv("RAWBPF_REFUSE");
+
+	return refused && *name && strstr(refused, name);
+}
+
 static long record(const char *path, const long *args)
 {
 	uint8_t attr[MAX_ATTR] = { 0 }, *value = NULL;
@@ -450,7 +458,12 @@ static long record(const char *path, const long *args)
 	close(own_memory);
 
 	start = now();
-	result = real_syscall(SYS_bpf, args[0], args[1], args[2], args[3], args[4]);
+	if (command == PROG_LOAD && is_refused((const char *)attr + 48)) {
+		result = -1;
+		errno = EINVAL;
+	} else {
+		result = real_syscall(SYS_bpf, args[0], args[1], args[2], args[3], args[4]);
+	}
 	error = errno;
 	put_answer(line->out, command, result, error, now() - start);
 
