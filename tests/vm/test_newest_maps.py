@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Maps of the newest kernels, in the test kernel: see maps_guest.py."""
+"""Maps of the newest kernels, in the test kernel: see newest_maps_guest.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 @pytest.fixture(scope="module")
 def told() -> dict[str, Any]:
     """What the guest says, of one run for all tests."""
-    guest = [sys.executable, "-W", "error", str(Path(__file__).with_name("maps_guest.py"))]
+    guest = [sys.executable, "-W", "error", str(Path(__file__).with_name("newest_maps_guest.py"))]
     command = [sys.executable, str(ROOT / "tools" / "vm"), "--", "env", f"PYTHONPATH={ROOT}", *guest]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
