@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Objects that are edited before the load, or changed for an older kernel, are to the kernel what libbpf makes of them."""
+"""Objects that are edited before the load, or changed for an older kernel: the same as libbpf hands over."""
 
 from __future__ import annotations
 
