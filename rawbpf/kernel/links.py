@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from errno import ENOENT, EOPNOTSUPP
+from errno import ENOENT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING
 
 from rawbpf.errors import KernelError, NotSupportedError, where
@@ -50,14 +50,30 @@ class Link(Pinnable):
         """Put another program (for struct_ops: another map) in the place of what it has, at once.
 
         With `old`, only if that is what it has now.
+
+        Raises:
+            KernelError: EPERM: it has another one than `old`; ENOLINK: what it was attached to is gone.
+            NotSupportedError: links of this type keep their program (netfilter, for example).
         """
         with where(symbol=self.name or None):
-            syscall.link_update(
-                self.fileno(),
-                new.fileno(),
-                flags=AttachFlag.REPLACE if old is not None else 0,
-                old_fd=old.fileno() if old is not None else 0,
-            )
+            try:
+                syscall.link_update(
+                    self.fileno(),
+                    new.fileno(),
+                    flags=AttachFlag.REPLACE if old is not None else 0,
+                    old_fd=old.fileno() if old is not None else 0,
+                )
+            except KernelError as failure:
+                if failure.errno == EOPNOTSUPP:
+                    raise NotSupportedError(
+                        "update of links of this type",
+                        errno=EOPNOTSUPP,
+                        command="BPF_LINK_UPDATE",
+                        hint="attach the other program, then close this link",
+                    ) from failure
+                if failure.errno == EPERM and old is not None:
+                    failure.message = f"it has another program than the expected one: {failure.message}"
+                raise
 
     def detach(self) -> None:
         """End the attachment now, whoever else holds the link; the link itself stays until it is closed.

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-import threading
 from fcntl import ioctl
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rawbpf.errors import KernelError, TargetError, errno_name, errno_text
+from rawbpf.kernel.aside import aside
 from rawbpf.kernel.fd import own
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ _T = TypeVar("_T")
 
 NAMED = "/run/netns"
 """Where ip-netns(8) keeps those that have a name."""
+_FORMS = "name one (ip netns), its path, or a process id"
 _OWN = "/proc/thread-self/ns/net"
 _NEWNET = 0x40000000  # CLONE_NEWNET of linux/sched.h
 _GET_NSTYPE = 0xB703  # NS_GET_NSTYPE of linux/nsfs.h
@@ -46,6 +47,8 @@ def open_netns(netns: NetNs | None) -> Fd:
         path = f"descriptor {netns.fileno()}"
     else:
         path = _path(netns)
+        if os.path.isdir(path):  # of which `Fd` is no owner
+            raise TargetError(f"{path} is no network namespace", hint=_FORMS)
         try:
             fd = own(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as failure:
@@ -57,7 +60,7 @@ def open_netns(netns: NetNs | None) -> Fd:
         right = False
     if not right:
         fd.close()
-        raise TargetError(f"{path} is no network namespace", hint="name one (ip netns), its path, or a process id")
+        raise TargetError(f"{path} is no network namespace", hint=_FORMS)
     return fd
 
 
@@ -98,40 +101,17 @@ def names() -> list[str]:
 def call_in(netns: Fd | None, function: Callable[[], _T]) -> _T:
     """Call a function in a network namespace (None: here), on a thread of its own: this one stays where it is.
 
-    An interrupt (KeyboardInterrupt) waits until the function has returned; what it made is then closed.
-
     Raises:
         KernelError: the namespace may not be entered.
     """
     if netns is None:
         return function()
-    answer: list[_T] = []
-    failure: list[BaseException] = []
 
-    def work() -> None:
-        try:
-            _enter(netns.fileno())
-            answer.append(function())
-        except BaseException as error:
-            failure.append(error)
+    def there() -> _T:
+        _enter(netns.fileno())
+        return function()
 
-    worker = threading.Thread(target=work, name="rawbpf-netns")
-    try:
-        worker.start()
-        worker.join()
-    except BaseException:
-        if worker.ident is not None:
-            worker.join()
-        for made in answer:
-            if hasattr(made, "close"):
-                made.close()
-        raise
-    if failure:
-        try:
-            raise failure[0]
-        finally:
-            failure.clear()  # its traceback names this frame: a cycle
-    return answer[0]
+    return aside(there)
 
 
 def _enter(fd: int) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rawbpf.errors import KernelError, SpecError, errno_name, errno_text, where
 from rawbpf.kernel import features, syscall
+from rawbpf.kernel.aside import aside
 from rawbpf.kernel.attach.attachment import Attachment
 from rawbpf.kernel.attach.order import order
 from rawbpf.kernel.attach.refusal import need_type, told
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from rawbpf.kernel.attach.order import Anchor, Order
     from rawbpf.kernel.programs import Program
+    from rawbpf.kernel.syscall import QueryResult
 
 # By type: the attach type, where there is but one
 _TYPES = {
@@ -88,10 +90,10 @@ def cgroup(
     place = order(before, after, expected_revision)
     if preorder:
         place = place._replace(flags=place.flags | AttachFlag.PREORDER)
-    with where(symbol=program.name, path=cgroup), told(_REASONS), directory(cgroup) as group:
+    with where(symbol=program.name, path=cgroup), told(_REASONS):
         if link is not False and not without:
             try:
-                return _link(program, group, hook, place)
+                return aside(lambda: _link(program, cgroup, hook, place))
             except KernelError as failure:
                 if link or failure.errno != EINVAL or features.probe("bpf_link") is not False:
                     raise
@@ -123,9 +125,10 @@ def _attach_type(program: Program, kind: ProgType, asked: int | None) -> int:
     return program.expected_attach_type
 
 
-def _link(program: Program, group: int, hook: int, place: Order) -> Link:
+def _link(program: Program, path: str | os.PathLike[str], hook: int, place: Order) -> Link:
     try:
-        fd = syscall.link_create(program.fileno(), group, hook, flags=place.flags, extra=place.extra)
+        with directory(path) as group:
+            fd = syscall.link_create(program.fileno(), group, hook, flags=place.flags, extra=place.extra)
     except KernelError as failure:
         _no_cgroup(failure)
         raise
@@ -140,8 +143,18 @@ def _no_cgroup(failure: KernelError) -> None:
 
 def attached(path: str | os.PathLike[str], attach_type: int) -> list[int]:
     """The ids of the programs that are attached to a control group itself, in the order in which they run."""
-    with where(path=path), directory(path) as group:
-        return syscall.prog_query(group, attach_type).prog_ids
+    with where(path=path):
+        return query(path, attach_type).prog_ids
+
+
+def query(path: str | os.PathLike[str], attach_type: int, flags: int = 0) -> QueryResult:
+    """What is attached to a control group."""
+
+    def ask() -> QueryResult:
+        with directory(path) as group:
+            return syscall.prog_query(group, attach_type, flags=flags)
+
+    return aside(ask)
 
 
 class CgroupAttachment(Attachment):
@@ -160,9 +173,12 @@ class CgroupAttachment(Attachment):
             raise
 
     def _detach(self) -> None:
-        path = self.detail["cgroup"]
-        with where(path=path), directory(path) as group:
-            syscall.prog_detach(self.program.fileno(), group, self.detail["attach_type"])
+        def detach() -> None:
+            with directory(self.detail["cgroup"]) as group:
+                syscall.prog_detach(self.program.fileno(), group, self.detail["attach_type"])
+
+        with where(path=self.detail["cgroup"]):
+            aside(detach)
 
     def _replace(self, new: int, old: int | None) -> None:
         if self.detail["mode"] == "multi":
@@ -173,21 +189,27 @@ class CgroupAttachment(Attachment):
             super()._replace(new, old)
 
     def _put(self, fd: int, flags: int = 0, replaced: int = 0, place: Order | None = None) -> None:
-        with directory(self.detail["cgroup"]) as group:
-            syscall.prog_attach(
-                fd,
-                group,
-                self.detail["attach_type"],
-                flags=flags | MODES[self.detail["mode"]],
-                replace_fd=replaced,
-                relative_fd=place.relative_fd if place else 0,
-                expected_revision=place.revision if place else 0,
-            )
+        def put() -> None:
+            with directory(self.detail["cgroup"]) as group:
+                syscall.prog_attach(
+                    fd,
+                    group,
+                    self.detail["attach_type"],
+                    flags=flags | MODES[self.detail["mode"]],
+                    replace_fd=replaced,
+                    relative_fd=place.relative_fd if place else 0,
+                    expected_revision=place.revision if place else 0,
+                )
+
+        aside(put)
 
 
 @contextmanager
 def directory(path: str | os.PathLike[str]) -> Iterator[int]:
-    """The descriptor of a control group's directory, for as long as the block runs. Raises `KernelError`."""
+    """The descriptor of a control group's directory, for as long as the block runs. Raises `KernelError`.
+
+    `Fd` owns no directories, so this is for threads that nothing interrupts (`aside`).
+    """
     try:
         group = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as failure:

@@ -9,7 +9,7 @@ from socket import AF_INET, AF_INET6
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import KernelError, SpecError, where
-from rawbpf.kernel import net
+from rawbpf.kernel import info, net
 from rawbpf.kernel.attach.holding import OnDevice
 from rawbpf.kernel.attach.refusal import need_type
 from rawbpf.kernel.devices import device
@@ -99,7 +99,9 @@ class LwtAttachment(OnDevice):
         self._there(lambda: self._put(new, net.REPLACE))
 
     def _put(self, fd: int, flags: int) -> None:
-        inner = {"attrs": [("LWT_BPF_PROG_FD", fd), ("LWT_BPF_PROG_NAME", self.name)]}
+        # the kernel tells programs of routes by their names alone (bpf_encap_cmp), and keeps one for the other
+        name = f"{self.name}:{info.prog_info(fd).id}"
+        inner = {"attrs": [("LWT_BPF_PROG_FD", fd), ("LWT_BPF_PROG_NAME", name)]}
         attributes: list[tuple[str, Any]] = [(_HOOKS[self._kind], inner)]
         if self._kind == ProgType.LWT_SEG6LOCAL:
             attributes.insert(0, ("SEG6_LOCAL_ACTION", {"value": "End.BPF"}))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rawbpf.errors import where
 from rawbpf.kernel import syscall
-from rawbpf.kernel.attach._cgroup import directory
+from rawbpf.kernel.attach import _cgroup
 from rawbpf.kernel.devices import device
 from rawbpf.kernel.netns import open_netns
 from rawbpf.uapi import F_QUERY_EFFECTIVE
@@ -46,8 +46,8 @@ def query(
     """
     flags = F_QUERY_EFFECTIVE if effective else 0
     if cgroup is not None:
-        with where(path=cgroup), directory(cgroup) as group:
-            return syscall.prog_query(group, attach_type, flags=flags)
+        with where(path=cgroup):
+            return _cgroup.query(cgroup, attach_type, flags)
     with open_netns(netns) as home:
         if dev is None:
             return syscall.prog_query(home.fileno(), attach_type)

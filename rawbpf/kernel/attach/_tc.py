@@ -60,7 +60,7 @@ def tc(
         dev: the device's name or index.
         direction: ``ingress`` or ``egress``; by default what the program's SEC() says.
         netns: the device's network namespace: name, path, process id, or an open file; by default this thread's own.
-        priority: filters run from the lowest to the highest; by default it runs before those that are there.
+        priority: filters run from the lowest to the highest; by default the kernel chooses (49152 and below).
         handle: the filter's number among those of its priority; by default the kernel gives it one.
         replace: take the place of the filter with this priority and handle, which both have to be said.
 

@@ -120,14 +120,22 @@ class Attachment:
     def close(self) -> None:
         """End the attachment, unless that was done or somebody else did it, and close what it holds."""
         try:
-            if self._begun and not self.closed:
-                self.detach()
-        except KernelError as failure:
-            if failure.errno != ENOENT:
-                raise
+            self._end()
+        except KeyboardInterrupt:
+            self._end()  # who interrupts wants all the more that nothing stays
+            raise
         finally:
             self._begun = False
             self.program.close()
+
+    def _end(self) -> None:
+        if not self._begun or self.closed:
+            return
+        try:
+            self.detach()
+        except KernelError as failure:
+            if failure.errno != ENOENT:
+                raise
 
     def _end_quietly(self) -> None:
         try:

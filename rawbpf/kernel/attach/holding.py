@@ -35,7 +35,8 @@ class Holding(Attachment):
         try:
             super().close()
         finally:
-            self.target.close()
+            if self.closed:  # and was not interrupted before it came to that
+                self.target.close()
 
 
 class OnDevice(Holding):

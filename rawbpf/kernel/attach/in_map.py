@@ -88,7 +88,8 @@ class InMap(Holding):
         try:
             super().close()
         finally:
-            self._let_go()
+            if self.closed:
+                self._let_go()
 
     def _let_go(self) -> None:
         if self.netns is not None:

@@ -9,6 +9,7 @@ from errno import EBADF, ENOENT, ENOTSOCK
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rawbpf.errors import KernelError, errno_name, errno_text
+from rawbpf.kernel.aside import aside
 from rawbpf.kernel.attach.attachment import Attachment
 
 if TYPE_CHECKING:
@@ -43,12 +44,17 @@ class OnSocket(Attachment):
         self._option(self._set, new)  # it replaces what is there
 
     def _option(self, name: int, value: int) -> None:
+        aside(lambda: self._set_option(name, value))  # where no interrupt comes between dup and close
+
+    def _set_option(self, name: int, value: int) -> None:
         number = self.sock.fileno()
         if number < 0:
             raise KernelError("the socket is closed", errno=ENOENT, command="setsockopt")
+        copy = os.dup(number)
         try:
-            sock = socket.socket(fileno=os.dup(number))  # an equal one, for its method
+            sock = socket.socket(fileno=copy)  # for its method
         except OSError as failure:
+            os.close(copy)
             raise self._error(failure.errno or EBADF) from failure
         with sock:
             try:
