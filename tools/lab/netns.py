@@ -40,6 +40,10 @@ class Namespace:
         except OSError as error:
             self._error = error
 
+    def fileno(self) -> int:
+        """The descriptor, as of an open file."""
+        return self.descriptor
+
     def __enter__(self) -> Namespace:
         return self
 
