@@ -20,9 +20,19 @@ if TYPE_CHECKING:
 PIN_ROOT = "/sys/fs/bpf/rawbpf"
 
 
+def _number_or_name(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 # where to attach: a keyword of make_plan each
 _WHERE: dict[str, tuple[Callable[[str], Any], str, str]] = {
     "cgroup": (str, "DIR", "attach the programs that are for cgroups to this one"),
+    "dev": (_number_or_name, "DEV", "attach the programs for devices (xdp, tcx, netkit) to this one, by name or index"),
+    "netns": (
+        _number_or_name,
+        "NETNS",
+        "the network namespace of DEV, and of programs for namespaces (sk_lookup): name, path or process id",
+    ),
     "pid": (int, "PID", "attach the programs that watch user space to this process only"),
 }
 

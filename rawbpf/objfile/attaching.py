@@ -50,6 +50,19 @@ class _Kind(NamedTuple):
 # by the SEC() table's word for how a section attaches, by itself or by hand
 _KINDS: dict[str, _Kind] = {
     "cgroup": _Kind("cgroup", ("cgroup",), ("cgroup",)),
+    "xdp": _Kind("xdp", ("dev",), ("dev", "netns")),
+    "tc": _Kind("tc", ("dev", "direction"), ("dev", "netns")),
+    "tcx": _Kind("tcx", ("dev",), ("dev", "netns")),
+    "netkit": _Kind("netkit", ("dev",), ("dev", "netns")),
+    "netns": _Kind("netns", ("netns",), ("netns",)),
+    "netfilter": _Kind("netfilter", ("pf", "hook"), ("netns",)),
+    "sockmap": _Kind("sockmap", ("map",)),
+    "sockopt": _Kind("socket_filter", ("sock",)),
+    "reuseport": _Kind("reuseport", ("sock",)),
+    "devmap": _Kind("devmap", ("map", "key", "dev"), ("netns",)),
+    "cpumap": _Kind("cpumap", ("map", "cpu")),
+    "lwt": _Kind("lwt", ("destination", "dev"), ("dev", "netns")),
+    "lirc": _Kind("lirc", ("path",)),
 }
 
 
