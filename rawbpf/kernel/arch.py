@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The number of bpf(2) on each architecture that Linux has or had (arch/*/**/syscall*.tbl, scripts/syscall.tbl)."""
+"""System call numbers on each architecture that Linux has or had (arch/*/**/syscall*.tbl, scripts/syscall.tbl)."""
 
 from __future__ import annotations
 
@@ -41,6 +41,34 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "x86_64": (321, 357),
     "xtensa": (None, 340),
 }
+_GENERIC_PERF = 241
+_PERF_NUMBERS: dict[str, tuple[int | None, int | None]] = {
+    "aarch64": (_GENERIC_PERF, 364),
+    "alpha": (493, None),
+    "arc": (_GENERIC_PERF, _GENERIC_PERF),
+    "arm": (_GENERIC_PERF, 364),
+    "csky": (None, _GENERIC_PERF),
+    "hexagon": (None, _GENERIC_PERF),
+    "i386": (298, 336),
+    "i486": (298, 336),
+    "i586": (298, 336),
+    "i686": (298, 336),
+    "ia64": (1352, None),
+    "loongarch": (_GENERIC_PERF, _GENERIC_PERF),
+    "m68k": (None, 332),
+    "microblaze": (None, 366),
+    "mips": (5292, 4333),
+    "nios2": (None, _GENERIC_PERF),
+    "openrisc": (None, _GENERIC_PERF),
+    "parisc": (318, 318),
+    "ppc": (319, 319),
+    "riscv": (_GENERIC_PERF, _GENERIC_PERF),
+    "s390": (331, 331),
+    "sh": (None, 336),
+    "sparc": (327, 327),
+    "x86_64": (298, 336),
+    "xtensa": (None, 327),
+}
 
 
 def bpf_number(machine: str = "", pointer_size: int = 0, multiarch: str | None = None) -> int:
@@ -52,21 +80,38 @@ def bpf_number(machine: str = "", pointer_size: int = 0, multiarch: str | None =
     Raises:
         NotSupportedError: the architecture is not known.
     """
+    return _number("bpf(2)", _NUMBERS, 321, 6319, machine, pointer_size, multiarch)
+
+
+def perf_event_open_number(machine: str = "", pointer_size: int = 0, multiarch: str | None = None) -> int:
+    """The number of perf_event_open(2); otherwise as `bpf_number`."""
+    return _number("perf_event_open(2)", _PERF_NUMBERS, 298, 6296, machine, pointer_size, multiarch)
+
+
+def _number(
+    call: str,
+    numbers: dict[str, tuple[int | None, int | None]],
+    x32: int,
+    n32: int,
+    machine: str,
+    pointer_size: int,
+    multiarch: str | None,
+) -> int:
     machine = machine or os.uname().machine
     pointer_size = pointer_size or struct.calcsize("P")
     if multiarch is None:
         multiarch = getattr(sys.implementation, "_multiarch", "")
     if multiarch.endswith("gnux32"):
-        return _X32_BIT + 321
+        return _X32_BIT + x32
     if "abin32" in multiarch:
-        return 6319
-    known = [name for name in _NUMBERS if machine.startswith(name)]
-    wide, narrow = _NUMBERS[max(known, key=len)] if known else (None, None)
+        return n32
+    known = [name for name in numbers if machine.startswith(name)]
+    wide, narrow = numbers[max(known, key=len)] if known else (None, None)
     number = wide if pointer_size == 8 else narrow
     if number is None:
         raise NotSupportedError(
-            "known bpf(2) number",
-            message=f"the number of bpf(2) for {8 * pointer_size}-bit processes on {machine!r} is not known",
+            f"known {call} number",
+            message=f"the number of {call} for {8 * pointer_size}-bit processes on {machine!r} is not known",
             hint="please report the architecture; rawbpf/kernel/arch.py is the table",
         )
     return number

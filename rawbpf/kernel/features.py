@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from errno import E2BIG, EACCES, EBADF, EINVAL, EOPNOTSUPP
+from errno import E2BIG, EACCES, EBADF, EINVAL, EOPNOTSUPP, ESRCH
 from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError, SpecError, VerifierError
@@ -180,11 +180,36 @@ def _array_mmap() -> bool | None:
 def _syscall_wrapper() -> bool | None:
     # since 4.17 the entry of a system call is named after its architecture: __x64_sys_bpf and the like. libbpf
     # tries it with a kprobe, which makes it "no" on a kernel without any: an object should not see another value here
-    from rawbpf.kernel.host import has_kprobes, ksyms
+    from rawbpf.kernel.host import SYSCALL_PREFIXES, has_kprobes, ksyms
 
-    prefixes = {"x86_64": "x64", "aarch64": "arm64", "s390x": "s390x", "riscv64": "riscv", "i686": "ia32"}
-    prefix = prefixes.get(os.uname().machine)
+    prefix = SYSCALL_PREFIXES.get(os.uname().machine)
     return prefix is not None and has_kprobes() and f"__{prefix}_sys_bpf" in ksyms([f"__{prefix}_sys_bpf"])
+
+
+def _perf_link() -> bool | None:
+    # with a bad descriptor as the target, a kernel that has such links says EBADF
+    return _knows_link(_load(ProgType.TRACEPOINT), AttachType.PERF_EVENT, -1 & 0xFFFFFFFF, b"", EBADF)
+
+
+def _kprobe_multi_link() -> bool | None:
+    # a kernel that has such links looks for the function
+    try:
+        program = _load(ProgType.KPROBE, expected_attach_type=AttachType.TRACE_KPROBE_MULTI)
+    except KernelError as failure:
+        return False if failure.errno in NO else None
+    name = b"no function has this name\0"
+    names = struct.pack("=Q", address(name))
+    extra = struct.pack("=IIQQQ", 0, 1, address(names), 0, 0)
+    return _knows_link(program, AttachType.TRACE_KPROBE_MULTI, 0, extra, ESRCH)
+
+
+def _knows_link(program: Fd, attach_type: AttachType, target: int, extra: bytes, answer: int) -> bool | None:
+    with program:
+        try:
+            syscall.link_create(program.fileno(), target, attach_type, extra=extra).close()
+        except KernelError as failure:
+            return failure.errno == answer if failure.errno in {answer, *NO} else None
+    return True
 
 
 def _uprobe_multi_link() -> bool | None:
@@ -329,8 +354,10 @@ FEATURES: dict[str, Feature] = {
     "memcg_accounting": Feature("BPF memory charged to the memory cgroup", "5.11", _memcg_accounting),
     "btf_float": Feature("BTF of floating point types", "5.13", _btf_float),
     "bpf_cookie": Feature("cookies of attached programs", "5.15", _bpf_cookie),
+    "perf_link": Feature("links to perf events", "5.15", _perf_link),
     "btf_decl_tag": Feature("BTF declaration tags", "5.16", _btf_decl_tag),
     "btf_type_tag": Feature("BTF type tags", "5.17", _btf_type_tag),
+    "kprobe_multi_link": Feature("links to many kernel functions", "5.18", _kprobe_multi_link),
     "btf_enum64": Feature("BTF of 64-bit enums", "6.0", _btf_enum64),
     "uprobe_multi_link": Feature("links to many user-space probes", "6.6", _uprobe_multi_link),
     "ldimm64_full_range": Feature("far offsets into the values of maps", "7.0", _ldimm64_full_range),

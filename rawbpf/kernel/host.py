@@ -31,6 +31,10 @@ _VMLINUX_FILES = (
 )
 
 
+# since Linux 4.17 the entry of a system call is named after its architecture: __x64_sys_bpf and the like
+SYSCALL_PREFIXES = {"x86_64": "x64", "aarch64": "arm64", "s390x": "s390x", "riscv64": "riscv", "i686": "ia32"}
+
+
 def release() -> str:
     """The kernel's release, as ``uname -r``."""
     return os.uname().release
@@ -152,6 +156,13 @@ def _read_bytes(path: str) -> bytes:
     except OSError as failure:
         debug("%s: %s", path, failure)
         return b""
+
+
+def kernel_functions() -> frozenset[str]:
+    """The names of all functions of the kernel and its modules, from /proc/kallsyms; empty if it may not be read."""
+    fields = (line.split(None, 3) for line in _read_bytes("/proc/kallsyms").splitlines())
+    found = {words[2] for words in fields if len(words) > 2 and words[1] in b"tTwW"}
+    return frozenset(name.decode(errors="surrogateescape") for name in found)
 
 
 def has_kprobes() -> bool:

@@ -21,17 +21,27 @@ if TYPE_CHECKING:
     from rawbpf.kernel.attach._cgroup import cgroup
     from rawbpf.kernel.attach._cpumap import cpumap
     from rawbpf.kernel.attach._devmap import devmap
+    from rawbpf.kernel.attach._iterator import iterator
+    from rawbpf.kernel.attach._kprobe import kprobe, ksyscall
+    from rawbpf.kernel.attach._kprobe_multi import kprobe_multi
     from rawbpf.kernel.attach._lirc import lirc
     from rawbpf.kernel.attach._lwt import lwt
     from rawbpf.kernel.attach._netfilter import netfilter
     from rawbpf.kernel.attach._netkit import netkit
     from rawbpf.kernel.attach._netns import netns
+    from rawbpf.kernel.attach._perf_event import perf_event
     from rawbpf.kernel.attach._query import query
     from rawbpf.kernel.attach._reuseport import reuseport
     from rawbpf.kernel.attach._socket_filter import socket_filter
     from rawbpf.kernel.attach._sockmap import sockmap
+    from rawbpf.kernel.attach._struct_ops import struct_ops
     from rawbpf.kernel.attach._tc import tc
     from rawbpf.kernel.attach._tcx import tcx
+    from rawbpf.kernel.attach._tracepoint import raw_tracepoint, tracepoint
+    from rawbpf.kernel.attach._tracing import freplace, lsm, tracing
+    from rawbpf.kernel.attach._uprobe import uprobe
+    from rawbpf.kernel.attach._uprobe_multi import uprobe_multi
+    from rawbpf.kernel.attach._usdt import usdt
     from rawbpf.kernel.attach._xdp import xdp
     from rawbpf.kernel.attach.attachment import Attachment
 
@@ -40,17 +50,31 @@ __all__ = [
     "cgroup",
     "cpumap",
     "devmap",
+    "freplace",
+    "iterator",
+    "kprobe",
+    "kprobe_multi",
+    "ksyscall",
     "lirc",
+    "lsm",
     "lwt",
     "netfilter",
     "netkit",
     "netns",
+    "perf_event",
     "query",
+    "raw_tracepoint",
     "reuseport",
     "socket_filter",
     "sockmap",
+    "struct_ops",
     "tc",
     "tcx",
+    "tracepoint",
+    "tracing",
+    "uprobe",
+    "uprobe_multi",
+    "usdt",
     "xdp",
 ]
 
@@ -59,17 +83,31 @@ _HOMES = {
     "cgroup": "_cgroup",
     "cpumap": "_cpumap",
     "devmap": "_devmap",
+    "freplace": "_tracing",
+    "iterator": "_iterator",
+    "kprobe": "_kprobe",
+    "kprobe_multi": "_kprobe_multi",
+    "ksyscall": "_kprobe",
     "lirc": "_lirc",
+    "lsm": "_tracing",
     "lwt": "_lwt",
     "netfilter": "_netfilter",
     "netkit": "_netkit",
     "netns": "_netns",
+    "perf_event": "_perf_event",
     "query": "_query",
+    "raw_tracepoint": "_tracepoint",
     "reuseport": "_reuseport",
     "socket_filter": "_socket_filter",
     "sockmap": "_sockmap",
+    "struct_ops": "_struct_ops",
     "tc": "_tc",
     "tcx": "_tcx",
+    "tracepoint": "_tracepoint",
+    "tracing": "_tracing",
+    "uprobe": "_uprobe",
+    "uprobe_multi": "_uprobe_multi",
+    "usdt": "_usdt",
     "xdp": "_xdp",
 }
 

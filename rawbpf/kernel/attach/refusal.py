@@ -42,6 +42,14 @@ _TAKERS = {
     ProgType.FLOW_DISSECTOR: "netns",
     ProgType.LIRC_MODE2: "lirc",
     ProgType.NETFILTER: "netfilter",
+    ProgType.KPROBE: "kprobe, uprobe, their _multi, ksyscall or usdt",
+    ProgType.TRACEPOINT: "tracepoint",
+    ProgType.RAW_TRACEPOINT: "raw_tracepoint",
+    ProgType.RAW_TRACEPOINT_WRITABLE: "raw_tracepoint",
+    ProgType.TRACING: "tracing, or iterator",
+    ProgType.LSM: "lsm (lsm_cgroup: cgroup)",
+    ProgType.EXT: "freplace",
+    ProgType.PERF_EVENT: "perf_event",
 }
 
 
