@@ -96,7 +96,7 @@ def main() -> None:
             count += found
             total += summed
             early = early or (resident_kib() if count >= records / 10 else 0)
-    print(count, seconds, total, resident_kib() - early)
+        print(count, seconds, total, resident_kib() - early)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _NARROW = {"x86_64": 336, "i": 336, "s390": 331, "ppc": 319, "sparc": 327, "mips
 
 _SOFTWARE, _BPF_OUTPUT = 1, 10  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_BPF_OUTPUT
 _SAMPLE_RAW = 1 << 10
+_TIME_RUNNING = 1 << 1  # of read_format: what read(2) gives behind the count
 _WATERMARK = 1 << 14  # a bit of the flags of struct perf_event_attr
 _ATTR = struct.Struct(
     "=II Q Q Q Q Q I I Q Q"
@@ -58,7 +59,7 @@ def open_output(cpu: int, *, wakeup_events: int = 1, wakeup_bytes: int = 0) -> F
         KernelError: any other reason.
     """
     flags, wakeup = (_WATERMARK, wakeup_bytes) if wakeup_bytes else (0, wakeup_events)
-    attr = _ATTR.pack(_SOFTWARE, _ATTR.size, _BPF_OUTPUT, 1, _SAMPLE_RAW, 0, flags, wakeup, 0, 0, 0)
+    attr = _ATTR.pack(_SOFTWARE, _ATTR.size, _BPF_OUTPUT, 1, _SAMPLE_RAW, _TIME_RUNNING, flags, wakeup, 0, 0, 0)
     fd = own(_syscall(), attr, -1, cpu, -1, _FD_CLOEXEC)
     if fd is not None:
         return fd
@@ -74,6 +75,12 @@ def enable(fd: Fd) -> None:
         fcntl.ioctl(fd.fileno(), _ENABLE, 0)
     except OSError as failure:
         raise _error(failure.errno or 0, "cannot enable a perf event") from failure
+
+
+def is_running(fd: Fd) -> bool:
+    """Whether an event takes records: one whose CPU went off does not, and its clock stands still."""
+    before, after = (struct.unpack("=QQ", os.read(fd.fileno(), 16))[1] for _ in range(2))
+    return bool(after > before)
 
 
 def _error(number: int, what: str) -> KernelError:

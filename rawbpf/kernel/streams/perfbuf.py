@@ -84,16 +84,22 @@ class PerfBuffer(Reader):
             raise
 
     def add_cpus(self) -> list[int]:
-        """Open the buffers of CPUs that were off until now. Records that they wrote meanwhile are not there.
+        """Open the buffers of CPUs that were off until now, or at some time since. What they wrote meanwhile is lost.
 
         Returns:
             The CPUs that are new.
         """
+        for ring in self._rings():  # when a CPU is on again the kernel does not go on with the event that it had before
+            if ring.cpu in self._keys and not perf_event.is_running(ring.fd):
+                del self._keys[ring.cpu]
         wanted = self._wanted
         if wanted is None:
             wanted = {cpu: cpu for cpu in perf_event.online_cpus() if cpu < self._map.max_entries}
         new = [cpu for cpu in wanted if cpu not in self._keys]
         return [cpu for cpu in new if self._open_cpu(cpu, wanted[cpu])]
+
+    def _rings(self) -> list[PerfRing]:
+        return cast("list[PerfRing]", self._sources)
 
     def _open_cpu(self, cpu: int, key: int) -> bool:
         if not 0 <= cpu < host.possible_cpus() or not 0 <= key < self._map.max_entries:
@@ -124,7 +130,10 @@ class PerfBuffer(Reader):
     @property
     def lost(self) -> dict[int, int]:
         """Records lost for want of room, by CPU. The kernel tells when a record of that CPU finds room again."""
-        return {ring.cpu: ring.lost for ring in cast("list[PerfRing]", self._sources)}
+        counts = dict.fromkeys(sorted(ring.cpu for ring in self._rings()), 0)
+        for ring in self._rings():
+            counts[ring.cpu] += ring.lost
+        return counts
 
     def close(self) -> None:
         """Close it. The map's places for it become empty."""

@@ -114,11 +114,7 @@ class Reader:
                     return True
                 now = time.monotonic()
         self._arm()
-        found = epoll.poll(timeout, max(1, len(self._sources)))
-        for fd, events in found:
-            if events & (select.EPOLLHUP | select.EPOLLERR):
-                epoll.unregister(fd)  # its CPU is off: nothing comes from there any more
-        return bool(found)
+        return bool(epoll.poll(timeout, max(1, len(self._sources))))
 
     def poll(self, timeout: float | None = None, callback: Callable[[Any], object] | None = None) -> int:
         """Wait for records, `timeout` seconds at most (None: for ever), and hand all there are to their callbacks.
