@@ -52,7 +52,8 @@ def make_plan(
         target: the kernel.
         attach: add the steps that attach what attaches by itself.
         pin_dir: add the steps that pin everything below this directory of a bpffs.
-        only: load just the programs with these names; struct_ops of which one is missing are left out.
+        only: load just the programs with these names, and those of struct_ops that are made (`MapSpec.autocreate`), as
+            libbpf does with autoload. Struct_ops are registered if all of their programs are named.
         kconfig: lines ``CONFIG_X=y`` that win over the kernel's configuration.
         token: the bpffs that a BPF token is made from, whose rights are used; empty for none, whatever the environment
             says; None for what it says (see `rawbpf.kernel.token`).
@@ -89,7 +90,7 @@ class _Planner:
         steps: list[s.Step] = [*create_jump_tables(tables, little=self.spec.little)]
         steps += self._btf_steps(linked)
         self.maps.linked = linked
-        steps += self.maps.create({ops.spec.name: ops for ops in self.struct_ops if self._complete(ops)})
+        steps += self.maps.create({ops.spec.name: ops for ops in self.struct_ops})
         constants = [map_.name for map_ in self.maps.created if map_.kind == "rodata"]
         planner = ProgramPlanner(self.spec, self.target, self.struct_ops, self.fd_array)
         for program in programs:
@@ -100,7 +101,7 @@ class _Planner:
         skipped: dict[str, str] = {}
         if attach:
             steps += self._attach_steps(programs, options, skipped)
-            steps += self._struct_ops_steps()
+            steps += self._struct_ops_steps(skipped)
         if pin_dir:
             steps += self._pin_steps(steps, pin_dir)
         return Plan(
@@ -130,10 +131,7 @@ class _Planner:
 
     def _choose_struct_ops(self) -> None:
         for ops in self.spec.struct_ops.values():
-            missing = self.only is not None and not self.only.issuperset(ops.functions.values())
-            wanted = self.spec.maps[ops.name].autocreate and not missing
-            needed = self.only is not None and not self.only.isdisjoint(ops.functions.values())
-            if wanted or needed:
+            if self.spec.maps[ops.name].autocreate:
                 self.struct_ops.append(prepare_struct_ops(self.spec, ops, self.target))
 
     def _choose_programs(self) -> list[ProgramSpec]:
@@ -142,18 +140,13 @@ class _Planner:
         referred = {name for ops in self.spec.struct_ops.values() for name in (*ops.functions.values(), *ops.declared)}
         chosen = []
         for program in self.spec.programs.values():
-            if self.only is not None:
-                wanted = program.name in self.only
-            elif program.name in referred:
+            if program.name in referred:
                 wanted = program.name in used
             else:
-                wanted = program.autoload
+                wanted = program.autoload if self.only is None else program.name in self.only
             if wanted:
                 chosen.append(program)
         return chosen
-
-    def _complete(self, ops: Prepared) -> bool:
-        return self.only is None or self.only.issuperset(ops.functions.values())
 
     # -- instructions
 
@@ -203,11 +196,12 @@ class _Planner:
                     self.func_ids[name] = fix_contexts(builder, tagged, prog_type, func_ids)
             yield s.LoadBtf(BTF, builder.to_bytes(), "types of maps, functions and variables, and the source lines")
 
-    def _struct_ops_steps(self) -> Iterator[s.Step]:
+    def _struct_ops_steps(self, skipped: dict[str, str]) -> Iterator[s.Step]:
         for ops in self.struct_ops:
-            if not self._complete(ops) or not self.spec.maps[ops.spec.name].autocreate:
-                continue
             name = ops.spec.name
+            if self.only is not None and not self.only.issuperset(ops.functions.values()):
+                skipped[name] = "not all of its programs were asked for"
+                continue
             functions = sorted(ops.functions.items())
             slots = tuple(s.Slot(offset, f"prog:{program}", 8) for offset, program in functions)
             yield s.SetStructOps(

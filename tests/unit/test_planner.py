@@ -271,12 +271,14 @@ def test_only() -> None:
 
 
 def test_only_some_programs_of_struct_ops() -> None:
-    # their ids come from the struct, which is not made itself
+    # a struct takes all of its programs along, as in libbpf; it is registered if they were asked for
     plan = planned("struct_ops", only=["ssthresh"])
-    assert names(plan) == ["load_btf btf", "create_map map:.bss", "update_map map:.bss", "load_program prog:ssthresh"]
-    assert plan.programs[0].attach_btf_id
+    assert {step.name for step in plan.programs} == {"ssthresh", "undo_cwnd", "cong_avoid"}
+    assert not any(name.startswith("set_struct_ops") for name in names(plan))
+    assert plan.skipped == dict.fromkeys(["plain", "linked"], "not all of its programs were asked for")
     plan = planned("struct_ops", only=["ssthresh", "undo_cwnd", "cong_avoid"])
     assert "set_struct_ops map:plain" in names(plan)
+    assert plan.skipped.keys() == {"linked"}
 
 
 def test_optional_programs() -> None:
