@@ -11,12 +11,14 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from streamkit import CPUS, FORCE_WAKEUP, NO_WAKEUP, load, run
+from test_interrupts import AtCall, descriptors, interrupted
 
 from rawbpf.errors import ClosedError, SpecError
 from rawbpf.kernel.maps import Map
@@ -390,3 +392,19 @@ def test_a_type_that_is_too_large(obj: Object) -> None:
     run(obj, "emit_other", 1)
     with RingBuffer(obj.maps["other"], type=TYPE) as ring, pytest.raises(SpecError, match="has 8 bytes; struct event"):
         ring.read()
+
+
+def test_an_interrupt_at_any_place_leaves_nothing(obj: Object) -> None:
+    def round_() -> None:
+        with RingBuffer(obj.maps["ring"], TYPE) as ring:
+            ring.read()
+
+    round_()  # what is imported and cached comes first
+    before = descriptors()
+    count = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # as in test_interrupts.py
+        for _ in interrupted(round_, AtCall):
+            assert descriptors() == before
+            count += 1
+    assert count > 20
