@@ -26,12 +26,12 @@ REFERENCE = "libbpf in C"
 
 
 def table(python: str, work: Path, runs: int) -> Table:
-    """Nanoseconds an element, each contender in a process of its own."""
+    """Nanoseconds of CPU an element, each contender in a process of its own."""
     commands = {f"rawbpf, {form}": [python, str(INSIDE), form, str(ELEMENTS)] for form in FORMS}
     if program := loaders.libbpf_program(IN_C, work):
         commands[REFERENCE] = [program, str(ELEMENTS)]
     rows = measure.alternate([partial(_run, name, command) for name, command in commands.items()], runs)
-    return Table("maps", f"nanoseconds an element of a hash map with {ELEMENTS} of them", rows, REFERENCE)
+    return Table("maps", f"nanoseconds of CPU an element of a hash map with {ELEMENTS} of them", rows, REFERENCE)
 
 
 def _run(name: str, command: Sequence[str]) -> Mapping[str, Metrics]:
