@@ -23,7 +23,7 @@ OBJECT = ROOT / "tests" / "objs" / f"streams.{'el' if sys.byteorder == 'little' 
 READER = Path(__file__).with_name("ring_reader.py")
 C_READER = Path(__file__).with_name("libbpf_ring.c")
 SIZE = 1 << 20
-RATE, GROWN = "records a µs", "grown KiB"
+RATE, GROWN = "records a CPU µs", "grown KiB"
 LIBBPF = "libbpf in C, callback"
 TABLES = {
     "each record is counted": {LIBBPF: "counted", "rawbpf, batches": "batches counted"},
@@ -38,7 +38,7 @@ TABLES = {
 
 
 def tables(work: Path, python: str, records: int, runs: int) -> list[Table]:
-    """The tables: records a microsecond while a full ring is emptied, and how much memory grew from 10 % on."""
+    """The tables: records a microsecond of CPU while a full ring is emptied, and how much memory grew from 10 % on."""
     reader = loaders.libbpf_program(C_READER, work)
     made = []
     for title, ways in TABLES.items():
