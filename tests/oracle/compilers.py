@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.lib.apt_source import AptSource
+from tools.lib.apt_source import fetch_root
 from tools.lib.oracle.recorder import OracleUnavailable, cache_directory
 from tools.lib.report import ToolError
 
@@ -29,7 +29,6 @@ SOURCES = [path.relative_to(ROOT) for path in ALL_SOURCES if " * compiler: " not
 HEADERS = sorted(path.relative_to(ROOT) for folder in ("objs", "tests/objs") for path in (ROOT / folder).rglob("*.h"))
 FLAGS = ("-O2", "-g", "-std=gnu17", "-w", "-Iobjs/include")
 OPTIONS = re.compile(r"^ \* clang: (.*)$", re.MULTILINE)
-MERGED = ("bin", "lib", "lib64", "sbin")  # packages have these below /usr, and name them without
 
 
 @dataclass(frozen=True)
@@ -108,24 +107,8 @@ def _compile(compiler: Compiler, root: Path, work: Path, source: Path) -> str:
 def _toolchain(compiler: Compiler) -> Path:
     """A root directory with the compiler in it."""
     root = cache_directory() / "toolchains" / f"{compiler.package}-{compiler.suite}"
-    if root.exists():
-        return root
-    root.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fetching-", dir=root.parent) as directory:
-        fresh = Path(directory) / "root"
-        for name in MERGED:
-            (fresh / "usr" / name).mkdir(parents=True)
-            (fresh / name).symlink_to(f"usr/{name}")
-        (fresh / "tmp").mkdir()
-        apt = AptSource(compiler.suite, Path(directory) / "apt")
-        try:
-            apt.update()
-            packages = [*apt.download_closure(compiler.package), *apt.download_closure("dash")]
-        except (ToolError, OSError) as error:
-            raise OracleUnavailable(f"{compiler.package} cannot be fetched: {error}") from error
-        for package in packages:
-            # what older packages have in /lib goes to /usr/lib by the links
-            unpack = f'dpkg-deb --fsys-tarfile "{package}" | tar -x --keep-directory-symlink -C "{fresh}"'
-            subprocess.run(["sh", "-c", unpack], check=True, capture_output=True)
-        os.replace(fresh, root)
+    try:
+        fetch_root(compiler.suite, (compiler.package, "dash"), root)
+    except (ToolError, OSError) as error:
+        raise OracleUnavailable(f"{compiler.package} cannot be fetched: {error}") from error
     return root

@@ -77,14 +77,14 @@ def test_a_suite_without_a_source_is_an_error_with_a_way_out() -> None:
 
 def test_pin_names_suite_package_and_version() -> None:
     pin = kernel_build._pin()
-    assert set(pin) == {"suite", "package", "version"}
+    assert set(pin) == {"suite", "package", "version", "pahole"}
     assert re.fullmatch(kernel_build.FALLBACK, pin["package"])
 
 
-@pytest.mark.parametrize("part", ["source", "config", "patches"])
+@pytest.mark.parametrize("part", ["source", "config", "patches", "module"])
 def test_any_change_of_the_recipe_names_another_kernel(recipe: Path, part: str) -> None:
     before = kernel.recipe_hash()
-    changed = recipe / part if part != "patches" else kernel.patches()[0]
+    changed = {"patches": kernel.patches()[0], "module": kernel.module_sources()[-1]}.get(part, recipe / part)
     changed.write_text(changed.read_text() + "\n")
     assert kernel.recipe_hash() != before
 
@@ -92,7 +92,8 @@ def test_any_change_of_the_recipe_names_another_kernel(recipe: Path, part: str) 
 def test_kernel_in_the_cache_is_found_without_building() -> None:
     assert kernel.find() is None
     kernel.cached_dir().mkdir(parents=True)
-    assert kernel.find() == kernel.Kernel(kernel.cached_dir() / "bzImage", kernel.cached_dir() / "vmlinux.btf")
+    names = ("bzImage", "vmlinux.btf", "rawbpf_test.ko")
+    assert kernel.find() == kernel.Kernel(*(kernel.cached_dir() / name for name in names))
     assert kernel.ensure() == kernel.find()
 
 
@@ -107,6 +108,10 @@ def test_a_user_names_an_image_or_a_tree(tmp_path: Path, monkeypatch: pytest.Mon
     assert kernel.find(str(tmp_path)) == kernel.Kernel(image, None)
     (image.parent / "vmlinux.btf").touch()
     assert kernel.find(str(image)) == kernel.Kernel(image, image.parent / "vmlinux.btf")
+    (image.parent / "rawbpf_test.ko").touch()
+    found = kernel.find(str(image))
+    assert found
+    assert found.module == image.parent / "rawbpf_test.ko"
     monkeypatch.setenv(kernel.VARIABLE, str(tmp_path))
     assert kernel.find() == kernel.find(str(tmp_path))
 
@@ -153,12 +158,37 @@ def test_configuration_is_checked_line_by_line(line: str, holds: bool) -> None:
     assert kernel_build._holds(line, config) is holds
 
 
+def test_pahole_of_a_suite_starts_with_its_own_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetch_root(suite: str, packages: tuple[str, ...], root: Path) -> None:
+        assert (suite, packages) == (kernel_build._pin()["pahole"], ("pahole",))
+        libraries = root / "usr/lib/x86_64-linux-gnu"
+        libraries.mkdir(parents=True)
+        loader = libraries / "ld-linux-x86-64.so.2"
+        loader.write_text('#!/bin/sh\necho "v1.99 $1 $2 $3"\n')
+        loader.chmod(0o755)
+
+    monkeypatch.setattr(kernel_build, "fetch_root", fetch_root)
+    root = tmp_path / ".rawbpf-pahole"
+    version = kernel_build._version_of(kernel_build._pahole(tmp_path))
+    assert version == f"pahole v1.99 --library-path {root}/usr/lib/x86_64-linux-gnu {root}/usr/bin/pahole"
+
+
+def test_pahole_of_this_machine_serves_where_no_other_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fetch_root(suite: str, packages: tuple[str, ...], root: Path) -> None:
+        raise ToolError("no way to the mirror")
+
+    monkeypatch.setattr(kernel_build, "fetch_root", fetch_root)
+    assert kernel_build._pahole(tmp_path) == "pahole"
+    assert "taking this machine's pahole: no way to the mirror" in capsys.readouterr().err
+
+
 def test_patches_are_mails_with_one_subject_each() -> None:
     assert kernel.patches()
     for patch in kernel.patches():
         text = patch.read_text()
         assert re.search(r"^Subject: \[PATCH\] mptcp: ", text, re.MULTILINE), patch
-        assert re.search(r"^Signed-off-by: .+ <.+>$", text, re.MULTILINE), patch
 
 
 def test_qemu_keeps_paths_with_commas_and_spaces_whole(tmp_path: Path) -> None:

@@ -158,6 +158,17 @@ def test_a_kernel_that_is_none() -> None:
     assert "the kernel died before it could run the command" in guest.stderr
 
 
+def test_a_module_that_is_not_there() -> None:
+    guest = vm("true", options=("--kernel", __file__, "--module"))
+    assert guest.returncode == 125
+    assert "there is no rawbpf_test.ko beside it" in guest.stderr
+
+
+def test_a_module_is_loaded_before_the_command() -> None:
+    guest = vm("cat", "/sys/module/rawbpf_test/initstate", options=("--module",))
+    assert (guest.returncode, guest.stdout) == (0, "live\n"), guest.stderr
+
+
 def test_a_terminal_is_a_terminal_and_ctrl_c_ends_the_guest() -> None:
     pid, terminal = pty.fork()
     if pid == 0:

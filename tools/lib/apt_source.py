@@ -2,16 +2,22 @@
 """Packages of a Debian suite that this machine does not follow, without touching its own apt.
 
 A private apt has its own source list, package lists and cache in one directory. It shares some of the machine's
-settings, and Debian's archive key. It downloads; it never installs.
+settings, and Debian's archive key. It downloads; it never installs:
+`fetch_root` unpacks programs into a directory of their own.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.lib.report import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -26,6 +32,33 @@ SHARED_SETTINGS = ("Acquire::http", "Acquire::https", "Acquire::Check-Valid-Unti
 def downloaded(package: str, version: str, directory: Path) -> Path | None:
     """The .deb file that `AptSource.download` left in a directory; whole, for apt checks it before it puts it there."""
     return next(directory.glob(f"{package}_{version.replace(':', '%3a')}_*.deb"), None)
+
+
+MERGED = ("bin", "lib", "lib64", "sbin")  # packages have these below /usr, and name them without
+
+
+def fetch_root(suite: str, packages: Iterable[str], root: Path) -> None:
+    """Make `root` a root directory with the newest packages of a suite and all that they need, unless it is there.
+
+    Raises:
+        ToolError: they cannot be fetched.
+    """
+    if root.exists():
+        return
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=root.parent) as directory:
+        fresh = Path(directory) / "root"
+        for name in MERGED:
+            (fresh / "usr" / name).mkdir(parents=True)
+            (fresh / name).symlink_to(f"usr/{name}")
+        (fresh / "tmp").mkdir()
+        apt = AptSource(suite, Path(directory) / "apt")
+        apt.update()
+        for package in dict.fromkeys(path for name in packages for path in apt.download_closure(name)):
+            # what older packages have in /lib goes to /usr/lib by the links
+            unpack = f'dpkg-deb --fsys-tarfile "{package}" | tar -x --keep-directory-symlink -C "{fresh}"'
+            subprocess.run(["sh", "-c", unpack], check=True, capture_output=True)
+        fresh.rename(root)
 
 
 class AptSource:

@@ -39,6 +39,7 @@ NOT_FOUND = 127
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_MOVE = 2, 4, 8, 8192
 RB_AUTOBOOT = 0x01234567
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+SYS_FINIT_MODULE = 313
 
 
 class Job(NamedTuple):
@@ -56,6 +57,8 @@ class Job(NamedTuple):
     """Whether there is input for descriptor 0, where that is no terminal."""
     window: list[int]
     """Rows and columns of the terminal."""
+    module: str = ""
+    """A kernel module that is loaded before."""
 
 
 class Mount(NamedTuple):
@@ -90,6 +93,8 @@ def main(job_path: str) -> None:
     report = os.open(port(REPORT), os.O_WRONLY)
     os.write(report, b"up\n")
     loopback_up()
+    if job.module:
+        load_module(job.module)
     code = run(job)
     os.sync()
     os.write(report, f"exit {code}\n".encode())
@@ -133,6 +138,13 @@ def loopback_up() -> None:
         request = struct.pack("16sH14x", b"lo", 0)
         (flags,) = struct.unpack_from("H", fcntl.ioctl(sock, SIOCGIFFLAGS, request), 16)
         fcntl.ioctl(sock, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | IFF_UP))
+
+
+def load_module(path: str) -> None:
+    with open(path, "rb") as file:
+        if _libc.syscall(SYS_FINIT_MODULE, file.fileno(), b"", 0) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, f"loading a module: {os.strerror(number)}", path)
 
 
 def port(name: str) -> str:

@@ -2,13 +2,14 @@
 """Which kernel to boot: the test kernel, found in the cache or built, or one that the user names.
 
 The test kernel is Debian's kernel source (tools/kernel/source), our patches (tools/kernel/patches) and our
-configuration (tools/kernel/config). A hash of the three names its directory in the cache, so that a change of any of
-them leads to a new build::
+configuration (tools/kernel/config), with a module of our own (tools/kernel/module). A hash of the four names its
+directory in the cache, so that a change of any of them leads to a new build::
 
-    ~/.cache/rawbpf/kernel/HASH/bzImage       to boot
-                               /vmlinux.btf   its types, to plan against without booting it
-                               /config        the whole configuration
-                               /source        the source package and version it was built from
+    ~/.cache/rawbpf/kernel/HASH/bzImage           to boot
+                               /vmlinux.btf       its types, to plan against without booting it
+                               /rawbpf_test.ko    the module
+                               /config            the whole configuration
+                               /source            what it was built from: the source, and the pahole that wrote the BTF
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ from tools.lib.report import ToolError
 RECIPE = machine.ROOT / "tools" / "kernel"
 VARIABLE = "RAWBPF_KERNEL"
 IMAGE_IN_TREE = Path("arch/x86/boot/bzImage")
+MODULE = "rawbpf_test.ko"
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel that can be booted; `btf` is None where its types are not known outside of it."""
+    """A kernel that can be booted; `btf` is None where its types are not known outside of it, `module` without one."""
 
     image: Path
     btf: Path | None
+    module: Path | None = None
 
 
 def ensure(named: str | None = None, *, keep_tree: bool = False) -> Kernel:
@@ -71,10 +74,15 @@ def patches() -> list[Path]:
     return sorted((RECIPE / "patches").glob("*.patch"))
 
 
+def module_sources() -> list[Path]:
+    """What our module is built from."""
+    return sorted((RECIPE / "module").iterdir())
+
+
 def recipe_hash() -> str:
-    """The name of the test kernel that source, configuration and patches make."""
+    """The name of the test kernel that source, configuration, patches and module make."""
     total = hashlib.sha256()
-    for part in (RECIPE / "source", RECIPE / "config", *patches()):
+    for part in (RECIPE / "source", RECIPE / "config", *patches(), *module_sources()):
         total.update(f"{part.name} {part.stat().st_size}\n".encode())
         total.update(part.read_bytes())
     return total.hexdigest()[:16]
@@ -90,15 +98,15 @@ def extract_btf(vmlinux: Path, output: Path) -> None:
 
 
 def _in_cache(directory: Path) -> Kernel:
-    return Kernel(directory / "bzImage", directory / "vmlinux.btf")
+    return Kernel(directory / "bzImage", directory / "vmlinux.btf", directory / MODULE)
 
 
 def _from_user(path: Path) -> Kernel:
     if not path.is_dir():
         if not path.is_file():
             raise ToolError(f"{path}: no such kernel image or build tree")
-        btf = path.with_name("vmlinux.btf")
-        return Kernel(path, btf if btf.exists() else None)
+        btf, module = path.with_name("vmlinux.btf"), path.with_name(MODULE)
+        return Kernel(path, btf if btf.exists() else None, module if module.exists() else None)
     image = path / IMAGE_IN_TREE
     if not image.is_file():
         raise ToolError(f"{path}: has no {IMAGE_IN_TREE}", hint=f"make -C {path} bzImage")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Building the test kernel: fetch Debian's source, patch, configure, compile, keep what is needed to boot it.
+"""Building the test kernel and its module: fetch Debian's source, patch, configure, compile, keep what is needed.
 
 One build at a time (a lock). An interrupted one leaves its tree and continues there. The result appears whole, at once.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from tools.lib import kernel, machine
 from tools.lib.apt_source import PACKAGES as APT_PACKAGES
-from tools.lib.apt_source import AptSource, downloaded
+from tools.lib.apt_source import AptSource, downloaded, fetch_root
 from tools.lib.report import Progress, ToolError, note
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PACKAGES = (
 )
 DISK_NEEDED = 5 * 10**9
 """The source takes 1.9 GB, what is compiled 2.1 GB, the package 170 MB."""
-STEPS = 2190
+STEPS = 2400
 """What a whole build prints in lines; how far it is, is judged by that."""
 FALLBACK = r"linux-source-7\.[0-9]+"
 
@@ -44,9 +44,12 @@ def build(result: Path, *, keep_tree: bool = False) -> None:
         machine.ensure_debian(PACKAGES)
         tree = base / "tree"
         package, version = _prepare_tree(base, tree)
-        _configure(tree)
-        _compile(tree, base / "build.log")
-        _publish(tree, f"{package} {version}\n", result)
+        pahole = _pahole(tree)
+        make = _make_command(tree, pahole)
+        _configure(tree, make)
+        _compile(make, base / "build.log")
+        _compile_module(tree, make)
+        _publish(tree, f"{package} {version}, {_version_of(pahole)}\n", result)
         if not keep_tree:
             shutil.rmtree(tree)
 
@@ -146,10 +149,34 @@ def _patch(tree: Path, source: str) -> None:
             raise ToolError(f"{patch.name} does not apply to {source}")
 
 
-def _configure(tree: Path) -> None:
+def _pahole(tree: Path) -> str:
+    """The command that writes BTF: of the suite that the recipe names, below the tree, or else this machine's.
+
+    Newer ones write what Debian 12's does not know: 64-bit enums as kernels of our days have them, and more.
+    """
+    root = tree / ".rawbpf-pahole"
+    suite = _pin()["pahole"]
+    try:
+        fetch_root(suite, ("pahole",), root)
+    except ToolError as error:
+        note(f"taking this machine's pahole: {error}")
+        return "pahole"
+    command = root / "pahole"
+    libraries = root / "usr" / "lib" / "x86_64-linux-gnu"  # the C library among them
+    start = f'"{libraries}/ld-linux-x86-64.so.2" --library-path "{libraries}"'
+    command.write_text(f'#!/bin/sh\nexec {start} "{root}/usr/bin/pahole" "$@"\n')
+    command.chmod(0o755)
+    return str(command)
+
+
+def _version_of(pahole: str) -> str:
+    return f"pahole {subprocess.run([pahole, '--version'], stdout=subprocess.PIPE, text=True).stdout.strip()}"
+
+
+def _configure(tree: Path, make: list[str]) -> None:
     """allnoconfig plus our options; each must survive the dependencies of the kernel's options."""
     wanted = (kernel.RECIPE / "config").read_text()
-    _make(tree, "allnoconfig", f"KCONFIG_ALLCONFIG={kernel.RECIPE / 'config'}")
+    _run([*make, "allnoconfig", f"KCONFIG_ALLCONFIG={kernel.RECIPE / 'config'}"])
     result = (tree / ".config").read_text()
     lost = [line for line in wanted.splitlines() if line.startswith("CONFIG_") and not _holds(line, result)]
     if lost:
@@ -165,40 +192,49 @@ def _holds(line: str, config: str) -> bool:
     return f"\n{line}\n" in config
 
 
-def _make(tree: Path, *arguments: str) -> None:
-    done = subprocess.run(_command(tree, *arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != 0:
         note(done.stdout.rstrip())
-        raise ToolError(f"make {arguments[0]} failed in {tree}, see above")
+        raise ToolError(f"{' '.join(command)} failed, see above")
 
 
-def _command(tree: Path, *arguments: str) -> list[str]:
-    """make, told the same names on every machine."""
-    names = ("KBUILD_BUILD_USER=rawbpf", "KBUILD_BUILD_HOST=rawbpf")
-    return ["nice", "make", f"--directory={tree}", *names, *arguments]
+def _make_command(tree: Path, pahole: str) -> list[str]:
+    """make, told the same on every machine: with a time of its own, pahole too gives the same result each time."""
+    same = ("USER=rawbpf", "HOST=rawbpf", "VERSION=1", "TIMESTAMP=1970-01-01")
+    return ["nice", "make", f"--directory={tree}", f"PAHOLE={pahole}", *(f"KBUILD_BUILD_{setting}" for setting in same)]
 
 
-def _compile(tree: Path, log: Path) -> None:
+def _compile(make: list[str], log: Path) -> None:
     jobs = len(os.sched_getaffinity(0))
     progress = Progress(f"compiling the test kernel with {jobs} jobs")
     with log.open("w", buffering=1) as output:
-        command = _command(tree, f"--jobs={jobs}", "bzImage")
-        make = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert make.stdout
+        command = [*make, f"--jobs={jobs}", "bzImage", "modules"]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert running.stdout
         try:
-            for count, line in enumerate(make.stdout, 1):
+            for count, line in enumerate(running.stdout, 1):
                 output.write(line)
                 progress.update(f"{min(99, count * 100 // STEPS)} %")
         except BaseException:
-            make.terminate()
+            running.terminate()
             raise
         finally:
-            make.wait()
-    if make.returncode != 0:
+            running.wait()
+    if running.returncode != 0:
         progress.finish("failed")
         note("".join(log.read_text().splitlines(keepends=True)[-25:]).rstrip())
         raise ToolError(f"the test kernel did not compile, see above and {log}")
     progress.finish("done")
+
+
+def _compile_module(tree: Path, make: list[str]) -> None:
+    """Our module, as those outside of the kernel's tree: its BTF is split, and has what it needs of its base too."""
+    directory = tree / "rawbpf_test"
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(kernel.RECIPE / "module", directory)
+    _run([*make, f"M={directory}", "modules"])
+    _run(["objcopy", "--strip-debug", str(directory / kernel.MODULE)])
 
 
 def _publish(tree: Path, source: str, result: Path) -> None:
@@ -207,6 +243,7 @@ def _publish(tree: Path, source: str, result: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     shutil.copy(tree / kernel.IMAGE_IN_TREE, new / "bzImage")
+    shutil.copy(tree / "rawbpf_test" / kernel.MODULE, new / kernel.MODULE)
     shutil.copy(tree / ".config", new / "config")
     (new / "source").write_text(source)
     kernel.extract_btf(tree / "vmlinux", new / "vmlinux.btf")

@@ -27,11 +27,12 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Guest:
-    """A way to run commands: a kernel, and the size of the machine."""
+    """A way to run commands: a kernel, the size of the machine, and a module to load first."""
 
     image: Path
     cpus: int = 2
     memory: str = "2G"
+    module: Path | None = None
 
     def run(self, command: list[str], *, interactive: bool = False, timeout: float | None = None) -> int:
         """Run a command as root, in the current directory and environment, and return its exit code.
@@ -42,7 +43,7 @@ class Guest:
         """
         if not shutil.which(qemu.PROGRAM):
             machine.ensure_debian(qemu.PACKAGES)
-        job = _job(command, interactive=interactive)
+        job = _job(command, interactive=interactive)._replace(module=str(self.module or ""))
         if _kvm_may_work():
             try:
                 return self._run(job, qemu.KVM, timeout)
