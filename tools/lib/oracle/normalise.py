@@ -22,6 +22,7 @@ import struct
 import sys
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from elftools.common.exceptions import ELFError
@@ -92,7 +93,10 @@ class MapHandedOver:
 
 @dataclass
 class ProgramHandedOver:
-    """A program. ``tag`` is the kernel's digest of its instructions, if it was loaded."""
+    """A program. ``tag`` is the kernel's digest of its instructions, if it was loaded.
+
+    It is left out where a variable of a module is named: the kernel then digests a descriptor's number as well.
+    """
 
     name: str
     attr: dict[str, Value]
@@ -189,7 +193,7 @@ class _Normaliser:
             name=name,
             attr=self.attr(call),
             errno=call.errno,
-            tag=call.made.tag if call.made else "",
+            tag=call.made.tag if call.made and not _names_module_variable(insns) else "",
             insns=insns,
             license=call.blobs.get("license", b"").decode("utf-8", "backslashreplace"),
             func_info=call.blobs.get("func_info", b""),
@@ -294,6 +298,13 @@ class _Normaliser:
 
     def array_name(self, call: Call, index: int) -> int | str:
         return self.fd_name(call, call.fd_array[index]) if 0 <= index < len(call.fd_array) else index
+
+
+def _names_module_variable(insns: list[Insn]) -> bool:
+    return any(
+        one.code == LD_IMM64 and one.src == PSEUDO_BTF_ID and isinstance(second.imm, str)
+        for one, second in pairwise(insns)
+    )
 
 
 def _without_probes(calls: list[Call], names: set[str]) -> list[Call]:
