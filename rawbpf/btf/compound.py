@@ -94,7 +94,8 @@ class RecordCodec(Codec):
     def __init__(self, label: str, size: int, fields: Sequence[Field], little: bool) -> None:
         super().__init__(label, size, 1 + sum(field.codec.count for field in fields))
         self.fields = {field.name: field for field in fields}
-        self.make = record_class(label, tuple(self.fields))
+        self._names = tuple(self.fields)
+        self.make = record_class(label, self._names)
         self._shared = _shared(fields)
         self._readers = [(field.name, field.at, field.codec.read) for field in fields]
         self._layout = None if self._shared else _layout(fields, "<" if little else ">")
@@ -118,7 +119,7 @@ class RecordCodec(Codec):
         return list(map(self._record, padded.iter_unpack(view)))
 
     def _record(self, row: tuple[Any, ...]) -> Record:
-        values = dict(zip(self.fields, row, strict=True))
+        values = dict(zip(self._names, row))  # noqa: B905  # as many by their making; asking costs
         for name, convert in self._converts:
             values[name] = convert(values[name])
         return self.make._make(values)

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _RAW = "\0raw"  # where a record keeps its bytes; no member's name
-_adopt = object.__setattr__
 
 
 class EnumValue(int):
@@ -52,8 +51,8 @@ class Record:
     @classmethod
     def _make(cls, values: dict[str, Any], raw: bytes = b"") -> Record:
         # `raw` is kept where the members alone do not tell the bytes: in what has a union
-        record = cls.__new__(cls)
-        _adopt(record, "__dict__", values)
+        record = _new(cls)
+        _adopt(record, values)
         if raw:
             values[_RAW] = raw
         return record
@@ -104,6 +103,11 @@ class Record:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self)._type_name, type(self)._names, self.__dict__)
+
+
+# Making a record is most of what reading a large map takes: this is the shortest way
+_new = object.__new__
+_adopt = vars(Record)["__dict__"].__set__
 
 
 def record_class(type_name: str, names: tuple[str, ...]) -> type[Record]:
