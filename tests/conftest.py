@@ -105,9 +105,10 @@ def machine(
         return
     from fake_kernel import FakeKernel
 
-    from rawbpf.kernel import bpffs, gate
+    from rawbpf.kernel import bpffs, features, gate
 
     fake = FakeKernel()
+    monkeypatch.setattr(features, "_known", {})  # what it cannot do, the real one can
     monkeypatch.setattr(bpffs, "is_bpffs", lambda path: True)
     monkeypatch.setattr(bpffs, "kind_of", fake.kind_of)
     with gate.replace(fake):
