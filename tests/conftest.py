@@ -100,15 +100,17 @@ def machine(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_leaks: None
 ) -> Iterator[Machine]:
     """The fake kernel, and the real one: what holds for one has to hold for the other."""
+    from rawbpf.kernel import features
+
+    monkeypatch.setattr(features, "_known", {})  # what is made to fail here is there for other tests
     if request.param == "real":
         yield Machine(None, request.getfixturevalue("bpffs_dir"))
         return
     from fake_kernel import FakeKernel
 
-    from rawbpf.kernel import bpffs, features, gate
+    from rawbpf.kernel import bpffs, gate
 
     fake = FakeKernel()
-    monkeypatch.setattr(features, "_known", {})  # what it cannot do, the real one can
     monkeypatch.setattr(bpffs, "is_bpffs", lambda path: True)
     monkeypatch.setattr(bpffs, "kind_of", fake.kind_of)
     with gate.replace(fake):
