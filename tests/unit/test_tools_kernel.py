@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.lib import kernel, kernel_build, machine, qemu
+from tools.lib import kernel, kernel_build, kernel_source, machine, qemu
 from tools.lib.report import ToolError
 
 if TYPE_CHECKING:
@@ -61,24 +61,24 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ids=["the pinned one", "its newest version", "the newest package", "of the same series"],
 )
 def test_source_is_the_pinned_one_or_the_next_best(packages: dict[str, list[str]], chosen: tuple[str, str]) -> None:
-    assert kernel_build._choose_source(FakeSuite(packages), PIN) == chosen  # type: ignore[arg-type]
+    assert kernel_source.choose(FakeSuite(packages), PIN) == chosen  # type: ignore[arg-type]
 
 
 def test_a_fall_back_is_announced(capsys: pytest.CaptureFixture[str]) -> None:
-    kernel_build._choose_source(FakeSuite({"linux-source-7.9": ["7.9-1"]}), PIN)  # type: ignore[arg-type]
+    kernel_source.choose(FakeSuite({"linux-source-7.9": ["7.9-1"]}), PIN)  # type: ignore[arg-type]
     assert "linux-source-7.3 7.3.4-1 has left" in capsys.readouterr().err
 
 
 def test_a_suite_without_a_source_is_an_error_with_a_way_out() -> None:
     with pytest.raises(ToolError, match=r"some-suite has no linux-source-7") as error:
-        kernel_build._choose_source(FakeSuite({"linux-source-6.12": ["6.12-1"]}), PIN)  # type: ignore[arg-type]
+        kernel_source.choose(FakeSuite({"linux-source-6.12": ["6.12-1"]}), PIN)  # type: ignore[arg-type]
     assert kernel.VARIABLE in error.value.hint
 
 
 def test_pin_names_suite_package_and_version() -> None:
-    pin = kernel_build._pin()
+    pin = kernel_source.pin()
     assert set(pin) == {"suite", "package", "version", "pahole"}
-    assert re.fullmatch(kernel_build.FALLBACK, pin["package"])
+    assert re.fullmatch(kernel_source.FALLBACK, pin["package"])
 
 
 @pytest.mark.parametrize("part", ["source", "config", "patches", "module"])
@@ -160,7 +160,7 @@ def test_configuration_is_checked_line_by_line(line: str, holds: bool) -> None:
 
 def test_pahole_of_a_suite_starts_with_its_own_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch_root(suite: str, packages: tuple[str, ...], root: Path) -> None:
-        assert (suite, packages) == (kernel_build._pin()["pahole"], ("pahole",))
+        assert (suite, packages) == (kernel_source.pin()["pahole"], ("pahole",))
         libraries = root / "usr/lib/x86_64-linux-gnu"
         libraries.mkdir(parents=True)
         loader = libraries / "ld-linux-x86-64.so.2"

@@ -13,9 +13,9 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from tools.lib import kernel, machine
+from tools.lib import kernel, kernel_source, machine
 from tools.lib.apt_source import PACKAGES as APT_PACKAGES
-from tools.lib.apt_source import AptSource, downloaded, fetch_root
+from tools.lib.apt_source import fetch_root
 from tools.lib.report import Progress, ToolError, note
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ DISK_NEEDED = 5 * 10**9
 """The source takes 1.9 GB, what is compiled 2.1 GB, the package 170 MB."""
 STEPS = 2400
 """What a whole build prints in lines; how far it is, is judged by that."""
-FALLBACK = r"linux-source-7\.[0-9]+"
 
 
 def build(result: Path, *, keep_tree: bool = False) -> None:
@@ -72,72 +71,13 @@ def _prepare_tree(base: Path, tree: Path) -> tuple[str, str]:
         if found == recipe.hexdigest():
             note(f"continuing in {tree}")
             return package, version
-    package, version, archive = _fetch(base)
+    package, version, archive = kernel_source.fetch()
     note(f"unpacking {package} {version}")
     shutil.rmtree(tree, ignore_errors=True)
-    _unpack(archive, package, tree)
+    kernel_source.unpack(archive, package, tree)
     _patch(tree, f"{package} {version}")
     stamp.write_text(f"{recipe.hexdigest()} {package} {version}\n")
     return package, version
-
-
-def _fetch(base: Path) -> tuple[str, str, Path]:
-    """Download the pinned package, or the next best, and drop others downloaded before. Returns name, version, file."""
-    pin = _pin()
-    downloads = base / "download"
-    present = downloaded(pin["package"], pin["version"], downloads)
-    if present:
-        return pin["package"], pin["version"], present
-    apt = AptSource(pin["suite"], base / "apt")
-    apt.update()
-    package, version = _choose_source(apt, pin)
-    note(f"downloading {package} {version} of Debian's {pin['suite']}")
-    archive = apt.download(package, version, downloads)
-    for old in downloads.glob("*.deb"):
-        if old != archive:
-            old.unlink()
-    return package, version, archive
-
-
-def _pin() -> dict[str, str]:
-    lines = (kernel.RECIPE / "source").read_text().splitlines()
-    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines if line[:1] != "#")}
-
-
-def _choose_source(apt: AptSource, pin: dict[str, str]) -> tuple[str, str]:
-    """The pinned package and version, or the newest version of it, or the newest package of the same series."""
-    wanted = (pin["package"], pin["version"])
-    newest_first = sorted(apt.names(FALLBACK), key=lambda name: int(name.rpartition(".")[2]), reverse=True)
-    for package in dict.fromkeys((pin["package"], *newest_first)):
-        versions = apt.versions(package)
-        if (package, pin["version"]) == wanted and pin["version"] in versions:
-            return wanted
-        if versions:
-            note(f"{' '.join(wanted)} has left Debian's {pin['suite']}: taking {package} {versions[0]} instead")
-            return package, versions[0]
-    raise ToolError(
-        f"Debian's {pin['suite']} has no {FALLBACK.replace(chr(92), '')}",
-        hint=f"name a kernel of your own in {kernel.VARIABLE}, or another source in {kernel.RECIPE / 'source'}",
-    )
-
-
-def _unpack(archive: Path, package: str, tree: Path) -> None:
-    """The source tree out of the .deb, which holds it as one compressed tar file."""
-    inner = f"./usr/src/{package}.tar.xz"
-    tree.mkdir(parents=True)
-    steps = (
-        ["dpkg-deb", "--fsys-tarfile", str(archive)],
-        ["tar", "--extract", "--to-stdout", inner],
-        ["tar", "--extract", "--xz", "--strip-components=1", f"--directory={tree}"],
-    )
-    running: list[subprocess.Popen[bytes]] = []
-    for step in steps:
-        source = running[-1].stdout if running else None
-        running.append(subprocess.Popen(step, stdin=source, stdout=subprocess.PIPE if step is not steps[-1] else None))
-        if source:
-            source.close()
-    if any([process.wait() for process in running]):
-        raise ToolError(f"{archive}: could not unpack {inner}", hint=f"remove the file, and try again: {archive}")
 
 
 def _patch(tree: Path, source: str) -> None:
@@ -155,7 +95,7 @@ def _pahole(tree: Path) -> str:
     Newer ones write what Debian 12's does not know: 64-bit enums as kernels of our days have them, and more.
     """
     root = tree / ".rawbpf-pahole"
-    suite = _pin()["pahole"]
+    suite = kernel_source.pin()["pahole"]
     try:
         fetch_root(suite, ("pahole",), root)
     except ToolError as error:
