@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rawbpf.kernel.links import Link
     from rawbpf.kernel.maps import Map
     from rawbpf.kernel.object import Object
-    from rawbpf.kernel.programs import Program
+    from rawbpf.kernel.programs import Program, run_statistics
     from rawbpf.kernel.streams.perfbuf import PerfBuffer
     from rawbpf.kernel.streams.ringbuf import RingBuffer
     from rawbpf.kernel.streams.user_ringbuf import UserRingBuffer
@@ -62,6 +62,7 @@ __all__ = [
     "make_plan",
     "open",
     "read_btf",
+    "run_statistics",
 ]
 
 _HOMES = {
@@ -82,6 +83,7 @@ _HOMES = {
     "VerifierError": "rawbpf.errors",
     "host_target": "rawbpf.kernel.host",
     "read_btf": "rawbpf.objfile.reader",
+    "run_statistics": "rawbpf.kernel.programs",
 }
 
 

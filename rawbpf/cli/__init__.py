@@ -22,6 +22,7 @@ COMMANDS = {
     "list": "what `load` left in the kernel",
     "inspect": "what is in an object file: sections, programs, maps, variables, externs",
     "plan": "what `load` would ask of the kernel, and why; needs no root",
+    "prog": "run a program by hand, on a packet and a context",
     "map": "read and change maps in the kernel: by id, pin or name",
     "ringbuf": "follow what programs write to a ring buffer or a perf buffer",
     "btf": "print BTF, the running kernel's or a file's, as C, text or JSON",

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from errno import EINVAL, EOPNOTSUPP
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import where
+from rawbpf.errors import ENOTSUPP, KernelError, SpecError, where
 from rawbpf.kernel import info, syscall
 from rawbpf.kernel.pinnable import Pinnable
-from rawbpf.uapi import Cmd, ProgType
+from rawbpf.uapi import F_TEST_RUN_ON_CPU, F_TEST_XDP_LIVE_FRAMES, Cmd, ProgType
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,9 +32,12 @@ _PACKET = frozenset(
         ProgType.LWT_OUT,
         ProgType.LWT_XMIT,
         ProgType.LWT_SEG6LOCAL,
+        ProgType.FLOW_DISSECTOR,  # shows struct bpf_flow_keys
     }
 )
 _CONTEXT = _PACKET | {ProgType.SK_LOOKUP}
+_ROOM = 4096  # by which a packet may grow
+_ETHERNET = 14
 
 
 class Program(Pinnable):
@@ -74,6 +78,25 @@ class Program(Pinnable):
     def _adopt(cls, fd: Fd) -> Self:
         return cls(fd, info.prog_info(fd.fileno()).name)
 
+    @classmethod
+    def by_name(cls, name: str) -> Self:
+        """The one that the kernel knows by that name, of which it keeps 15 bytes (as root).
+
+        Raises:
+            SpecError: there is none, or several have the name; the hint tells which there are.
+        """
+        wanted = syscall.kernel_name(name).decode(errors="replace")
+        names = {about.id: about.name for about in info.programs()}
+        found = [number for number, there in names.items() if there == wanted]
+        if len(found) == 1:
+            return cls.by_id(found[0])
+        if found:
+            raise SpecError(f"{len(found)} programs are called {wanted!r}", hint=f"by id: {', '.join(map(str, found))}")
+        from difflib import get_close_matches
+
+        near = get_close_matches(wanted, set(names.values()))
+        raise SpecError(f"no program is called {wanted!r}", hint=f"there are: {', '.join(near)}" if near else None)
+
     @property
     def info(self) -> ProgInfo:
         """What the kernel knows of it now."""
@@ -109,27 +132,72 @@ class Program(Pinnable):
             return auto.attach_by_section(self, target)
 
     def test_run(
-        self, data: bytes = b"", context: bytes = b"", *, repeat: int = 0, flags: int = 0, cpu: int = 0
+        self,
+        data: bytes = b"",
+        context: bytes = b"",
+        *,
+        repeat: int = 0,
+        flags: int = 0,
+        cpu: int | None = None,
+        live_frames: bool = False,
+        batch_size: int = 0,
     ) -> RunResult:
         """Run it on a packet and a context (the C struct of its type), `repeat` times.
 
         The result has what it returned, the packet and the context afterwards, and nanoseconds a run.
 
+        Args:
+            data: the packet, with its Ethernet header (14 bytes at least); for types that take one.
+            context: such as ``struct __sk_buff``, ``struct xdp_md``; a SYSCALL program changes it in place.
+            repeat: how often; 0 is once. An interrupt (EINTR) ends it early.
+            flags: ``BPF_F_TEST_*`` for the kernel, beside those of the other arguments.
+            cpu: run there (RAW_TRACEPOINT only; Linux 5.10).
+            live_frames: for XDP: what it returns is done with `repeat` real frames: they are redirected, sent, or go
+                up the stack of the device that `context` names as ``ingress_ifindex``. Shows no packet.
+                Requires Linux 5.18.
+            batch_size: how many live frames go together, 64 at most by default.
+
         Raises:
             KernelError: ENOTSUPP (524) for types that cannot be run by hand; EINVAL for what the type does not take.
         """
         kind = self.info.type
-        room = len(data) + 256 if data and kind in _PACKET and not flags else 0  # encapsulation makes packets longer
-        return syscall.prog_test_run(
-            self.fileno(),
-            data,
-            context,
-            data_out=room,
-            context_out=len(context) if kind in _CONTEXT and not flags else 0,
-            repeat=repeat,
-            flags=flags,
-            cpu=cpu,
-        )
+        if live_frames:
+            flags |= F_TEST_XDP_LIVE_FRAMES
+        if cpu is not None:
+            flags |= F_TEST_RUN_ON_CPU
+        shown = not flags & (F_TEST_XDP_LIVE_FRAMES | F_TEST_RUN_ON_CPU)
+        with where(symbol=self.name):
+            try:
+                return syscall.prog_test_run(
+                    self.fileno(),
+                    data,
+                    context,
+                    data_out=len(data) + _ROOM if data and kind in _PACKET and shown else 0,
+                    context_out=len(context) if kind in _CONTEXT and shown else 0,
+                    repeat=repeat,
+                    flags=flags,
+                    cpu=cpu or 0,
+                    batch_size=batch_size,
+                )
+            except KernelError as failure:
+                failure.hint = failure.hint or self._hint(failure, kind, data)
+                raise
+
+    def _hint(self, failure: KernelError, kind: ProgType | int, data: bytes) -> str | None:
+        if failure.errno in (ENOTSUPP, EOPNOTSUPP):
+            return f"{getattr(kind, 'name', kind)} programs cannot be run by hand: attach it, and let its event happen"
+        if failure.errno == EINVAL and kind in _PACKET and len(data) < _ETHERNET:
+            return f"it wants a packet of {_ETHERNET} bytes at least, with its Ethernet header"
+        return None
 
     def __repr__(self) -> str:
         return f"<Program {self.name!r}{' closed' if self.closed else ''}>"
+
+
+def run_statistics() -> Fd:
+    """Count and time the runs of all programs, as long as the answer, a context manager, is not closed.
+
+    `Program.info` has them as `run_cnt` and `run_time_ns`. Requires Linux 5.8 (before: the sysctl
+    kernel.bpf_stats_enabled).
+    """
+    return syscall.enable_stats()

@@ -42,7 +42,7 @@ def test_help(arguments: list[str]) -> None:
     assert families(modules, "elftools", "pyroute2", "ctypes", "typing", "json", "shutil", "inspect") == set()
 
 
-@pytest.mark.parametrize("command", ["load", "unload", "list", "inspect", "plan", "map", "btf", "ringbuf"])
+@pytest.mark.parametrize("command", ["load", "unload", "list", "inspect", "plan", "map", "btf", "prog", "ringbuf"])
 def test_help_of_a_command(command: str) -> None:
     modules = imported(run(command, "--help"))
     others = {module for module in families(modules, "rawbpf.cli") if module.endswith("_command")}
