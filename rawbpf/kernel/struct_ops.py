@@ -77,6 +77,17 @@ class StructOps:
             if not (self.has_link and failure.errno == EBUSY):
                 raise self._explain(failure) from failure.__cause__
 
+    def replace(self, link: Link, old: StructOps | None = None) -> None:
+        """Put this value in the place of the one that `link` has registered, at once. With `old`, only if it has that.
+
+        Requires Linux 6.4. The kernel wants the same type, and mostly the same name.
+
+        Raises:
+            KernelError: what the kernel's subsystem says; EPERM if it is another than `old`.
+        """
+        self.set_value()
+        link.update(self.map, None if old is None else old.map)
+
     def create_link(self) -> Link:
         """The link that registers a value that is set."""
         try:

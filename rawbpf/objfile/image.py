@@ -92,10 +92,10 @@ class Image:
         self.machine = _MACHINES.get(machine, "")
 
     def _unpack(self, layout: str, offset: int) -> tuple[int, ...]:
-        try:
-            return struct.unpack_from(self._order + layout, self.data, offset)
-        except struct.error as failure:
-            raise ElfError(f"the file is truncated: it ends before byte {offset}", path=self.name or None) from failure
+        layout = self._order + layout
+        if offset + struct.calcsize(layout) > len(self.data):
+            raise ElfError(f"the file is truncated: it ends before byte {offset}", path=self.name or None)
+        return struct.unpack_from(layout, self.data, offset)
 
     def bytes_of(self, section: Section) -> bytes:
         """A section's contents."""

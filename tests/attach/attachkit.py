@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GUEST = bool(os.environ.get("RAWBPF_GUEST"))
 """Whether this is the test kernel, where everything may be attached."""
 OBJECTS = Path(__file__).parent.parent / "objs"
-ROUNDS = int(os.environ.get("RAWBPF_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("RAWBPF_ROUNDS", "10"))
 """How often each kind is attached and detached in turn."""
 
 

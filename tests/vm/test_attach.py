@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 VM = [sys.executable, str(ROOT / "tools" / "vm")]
 
 
+@pytest.mark.timeout(1800)
 def test_every_kind(require: Callable[[object, str], None]) -> None:
     sys.path.insert(0, str(ROOT))
     from tools.lib import kernel

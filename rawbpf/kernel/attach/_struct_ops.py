@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 def struct_ops(ops: StructOps) -> Link | Registration:
     """Register a struct_ops value (of ``obj.struct_ops``): the same as ``ops.attach()``.
 
-    A link's ``update(other.prepared())`` puts another value of the same type in its place (Linux 6.4).
+    ``other.replace(link)`` puts another value of the same type in its place (Linux 6.4).
     """
     return ops.attach()
