@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno as _errno
+import os
 import struct
 import sys
 from enum import IntEnum
@@ -108,8 +109,6 @@ def error(command: str, number: int) -> KernelError:
 
 def _request(number: int, size: int = 0) -> int:
     # _IO and _IOW; some architectures keep the direction in other bits (arch/*/include/uapi/asm/ioctl.h)
-    import os
-
     odd = os.uname().machine.startswith(("alpha", "mips", "ppc", "sparc"))
     none, write, shift = (1, 4, 29) if odd else (0, 1, 30)
     return (write if size else none) << shift | size << 16 | ord("$") << 8 | number

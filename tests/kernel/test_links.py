@@ -86,6 +86,22 @@ def test_a_link_registers_while_it_lives(obj: Object) -> None:
         assert registered(LINKED)
 
 
+def test_another_value_in_its_place(obj: Object) -> None:
+    first = obj.struct_ops["linked"]
+    with executor.load(rawbpf.make_plan(rawbpf.open(OBJECT), attach=True)) as other, first.attach() as link:
+        second = other.struct_ops["linked"]
+        assert isinstance(link, Link)
+        with pytest.raises(KernelError) as wrong:
+            second.replace(link, old=second)
+        assert wrong.value.errno == errno.EPERM
+        second.replace(link, old=first)
+        assert link.info.detail["map_id"] == other.maps["linked"].id
+        assert registered(LINKED)
+        first.replace(link)
+        assert link.info.detail["map_id"] == obj.maps["linked"].id
+    assert not registered(LINKED)
+
+
 def test_a_pinned_link_lives_on(obj: Object, bpffs_dir: Path) -> None:
     link = obj.struct_ops["linked"].attach()
     link.pin(bpffs_dir / "link")

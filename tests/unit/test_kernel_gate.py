@@ -62,6 +62,24 @@ def test_number(machine: str, pointer: int, multiarch: str, number: int) -> None
     assert arch.bpf_number(machine, pointer, multiarch) == number
 
 
+@pytest.mark.parametrize(
+    ("machine", "pointer", "multiarch", "number"),
+    [
+        ("x86_64", 8, "x86_64-linux-gnu", 298),
+        ("x86_64", 4, "i386-linux-gnu", 336),
+        ("x86_64", 4, "x86_64-linux-gnux32", 0x40000000 + 298),
+        ("aarch64", 8, "aarch64-linux-gnu", 241),
+        ("aarch64", 4, "arm-linux-gnueabihf", 364),
+        ("riscv64", 8, "riscv64-linux-gnu", 241),
+        ("ppc64le", 8, "powerpc64le-linux-gnu", 319),
+        ("s390x", 8, "s390x-linux-gnu", 331),
+        ("mips64", 4, "mips64el-linux-gnuabin32", 6296),
+    ],
+)
+def test_number_of_perf_event_open(machine: str, pointer: int, multiarch: str, number: int) -> None:
+    assert arch.perf_event_open_number(machine, pointer, multiarch) == number
+
+
 def test_unknown_architecture() -> None:
     with pytest.raises(NotSupportedError, match="64-bit processes on 'pdp11' is not known"):
         arch.bpf_number("pdp11", 8, "")
