@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
+from array import array
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from netlab import BEHIND, DEVICE, OTHER_DEVICE, PATIENCE, RIGHT, SEGMENT
+from netlab import BEHIND, DEVICE, NETKIT, NETKIT_PEER, OTHER_DEVICE, PATIENCE, RIGHT, SEGMENT
 
 from rawbpf import attach
 from rawbpf.kernel import syscall
@@ -243,6 +245,38 @@ CASES = {
     "lwt seg6local": lwt("lwt_seg6local", f"{SEGMENT}/128", segment)._replace(step=11),
 }
 """By name: what the tests are called."""
+
+
+# -- what only the test kernel has
+
+
+def netkit(direction: str, link: bool) -> Case:
+    def done(scene: Scene, program: Program) -> Link | Attachment:
+        scene.lab.netkit()
+        return attach.netkit(program, NETKIT, netns=scene.lab.right, link=link)
+
+    def event(scene: Scene) -> None:
+        packet = b"\x45\0\0\x1c" + bytes(24)
+        scene.lab.raw(scene.lab.right, packet, NETKIT if direction == "primary" else NETKIT_PEER)
+
+    return Case(f"netkit_{direction}", done, event, link)
+
+
+def remote_control(scene: Scene) -> None:
+    with open("/dev/lirc0", "wb", buffering=0) as device:
+        device.write(array("I", [900, 500, 900]).tobytes())
+    time.sleep(0.2)  # until the receiver knows that there is no more
+
+
+LIRC = Case(
+    "lirc", lambda scene, program: attach.lirc(program, "/dev/lirc0"), remote_control, link=False, update="no", step=11
+)
+
+if "rawbpf" in os.uname().release:
+    CASES |= {
+        f"netkit {way} {how}": netkit(way, how == "link") for way in ("primary", "peer") for how in ("link", "attach")
+    }
+    CASES["lirc"] = LIRC
 
 
 @contextmanager

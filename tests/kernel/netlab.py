@@ -23,6 +23,7 @@ DEVICE, OTHER_DEVICE = "path1", "path2"
 LEFT, RIGHT = "10.0.1.1", "10.0.1.2"
 BEHIND = "10.9.0.1"
 """An address that the left side reaches through the right one, where no route leads on."""
+NETKIT, NETKIT_PEER = "front", "nk0"
 SEGMENT = "fc00::1"
 PATIENCE = 2.0
 ETH_P_ALL, ETH_P_IPV6 = 3, 0x86DD
@@ -89,12 +90,12 @@ class Lab:
                 server.settimeout(PATIENCE)
                 yield client, server
 
-    def raw(self, side: Namespace, frame: bytes) -> None:
-        """Send an Ethernet frame from a side's device."""
+    def raw(self, side: Namespace, frame: bytes, device: str = DEVICE) -> None:
+        """Send an Ethernet frame from a side's device (or a packet, from one without Ethernet)."""
         with side.entered():
             sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
             with sock:
-                sock.bind((DEVICE, 0))
+                sock.bind((device, 0))
                 sock.send(frame)
 
     def segment(self) -> None:
@@ -109,6 +110,15 @@ class Lab:
         packet = struct.pack("!IHBB", 6 << 28, len(header), 43, 64) + addresses + header
         self.raw(self.left, mac + bytes(6) + ETH_P_IPV6.to_bytes(2, "big") + packet)
         time.sleep(0.02)
+
+    def netkit(self) -> None:
+        """Make a netkit pair on the right, unless there is one: NETKIT and its peer, which the kernel names."""
+        with self.right.entered(), links.IPRoute() as netlink:
+            if not netlink.link_lookup(ifname=NETKIT):
+                netlink.link("add", ifname=NETKIT, kind="netkit")
+                for name in (NETKIT, NETKIT_PEER):
+                    (index,) = netlink.link_lookup(ifname=name)
+                    netlink.link("set", index=index, state="up")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from rawbpf.objfile.spec import ObjectSpec
 
 OBJECT = Path(__file__).parent.parent / "objs" / "attach_net.el.o"
-ROUNDS = 1000
+ROUNDS = int(os.environ.get("RAWBPF_ROUNDS", "50"))
+"""How often something is attached and detached: device drivers and namespaces take their time for that."""
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def lirc(program: Program, path: str | os.PathLike[str]) -> Attachment:
     need_type(program, "lirc", ProgType.LIRC_MODE2)
     with where(symbol=program.name, path=path), told(_REASONS):
         try:
-            device = own(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+            device = own(os.open, path, os.O_RDWR | os.O_CLOEXEC)  # attaching takes the right to write
         except OSError as failure:
             number = failure.errno or 0
             raise KernelError(
