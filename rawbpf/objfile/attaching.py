@@ -107,6 +107,10 @@ def _tracepoint(definition: SectionDef, target: str) -> dict[str, Any]:
     return {"group": group, "name": name} if target else {}
 
 
+def _functions(definition: SectionDef, target: str) -> dict[str, Any]:
+    return {"functions": target} if target else {}
+
+
 def _named(definition: SectionDef, target: str) -> dict[str, Any]:
     return {"name": target} if target else {}
 
@@ -123,6 +127,7 @@ _KINDS: dict[str, _Kind] = {
     "tp": _Kind("tracepoint", ("group", "name"), parse=_tracepoint),
     "raw_tp": _Kind("raw_tracepoint", ("name",), parse=_named),
     "trace": _Kind("tracing"),
+    "tracing_multi": _Kind("tracing_multi", ("functions",), parse=_functions),
     "freplace": _Kind("freplace"),
     "lsm": _Kind("lsm"),
     "iter": _Kind("iterator"),

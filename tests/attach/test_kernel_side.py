@@ -199,6 +199,21 @@ def test_many_functions_by_name_and_address(obj: Object) -> None:
     assert hits(obj, "multi") == 3
 
 
+@pytest.mark.parametrize("functions", ["do_nanosle*", "do_nanosleep", ["do_nanosleep"]], ids=str)
+def test_tracing_of_many_functions(functions: str | list[str]) -> None:
+    with load("attach_kernel", "fentry_many") as obj:
+        obj.variables["process"].value = os.getpid()
+        with obj.programs["fentry_many"].attach(functions=functions, cookies=[7]) as link:
+            assert link.info.prog_id == obj.programs["fentry_many"].id
+            sleep()
+            assert (hits(obj, "fentry_many"), value(obj, "cookie_fentry_many")) == (1, 7)
+        sleep()
+        assert hits(obj, "fentry_many") == 1
+        with pytest.raises(KernelError, match="no function 'do_nanoslep'") as error:
+            attach.tracing_multi(obj.programs["fentry_many"], ["do_nanoslep"])
+        assert "do_nanosleep" in (error.value.hint or "")
+
+
 # -- perf events
 
 

@@ -39,6 +39,9 @@ WATCH_SLOTS(modify, "fmod_ret/update_socket_protocol")
 WATCH_SLOTS(fsession, "fsession/do_nanosleep")
 WATCH_SLOTS(hook, "lsm/file_open")
 
+/* Only the newest kernels (7.2) load it. */
+WATCH_SLOTS(fentry_many, "?fentry.multi/do_nanosle*")
+
 /* A program that another one is put in the place of a function of. */
 __noinline int replaced(u64 number)
 {

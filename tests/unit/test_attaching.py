@@ -42,6 +42,7 @@ MULTI = {"session": False}
         ("raw_tp.w/sched_switch", "raw_tracepoint", {"name": "sched_switch"}),
         ("tp_btf/sched_switch", "tracing", {}),
         ("fmod_ret/f", "tracing", {}),
+        ("fexit.multi.s/tcp_*", "tracing_multi", {"functions": "tcp_*"}),
         ("freplace/f", "freplace", {}),
         ("lsm.s/file_open", "lsm", {}),
         ("iter/task", "iterator", {}),
@@ -65,6 +66,7 @@ def test_what_a_section_says(section: str, kind: str, arguments: dict[str, Any])
         ("iter/bpf_map_elem", 'SEC("iter/bpf_map_elem") does not say to what: attach(map=…)'),
         ("iter/cgroup", "it needs a cgroup: attach(cgroup=…), or rawbpf load … --cgroup"),
         ("perf_event", 'SEC("perf_event") does not say to what: attach(event=…)'),
+        ("fentry.multi", 'SEC("fentry.multi") does not say to what: attach(functions=…)'),
         ("syscall", 'SEC("syscall") is attached by hand (test_run)'),
     ],
 )
@@ -104,5 +106,4 @@ def test_every_kind_is_a_function_with_these_parameters() -> None:
 
 def test_all_that_libbpf_attaches_by_itself_is_known() -> None:
     unknown = [d.name for d in section_defs() if d.attach and attaching(d.name) is None and d.attach != "struct_ops"]
-    assert [name for name in unknown if ".multi" not in name] == []
-    assert {name.partition(".")[0] for name in unknown} <= {"fentry", "fexit", "fsession"}
+    assert unknown == []

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rawbpf.kernel.attach._tcx import tcx
     from rawbpf.kernel.attach._tracepoint import raw_tracepoint, tracepoint
     from rawbpf.kernel.attach._tracing import freplace, lsm, tracing
+    from rawbpf.kernel.attach._tracing_multi import tracing_multi
     from rawbpf.kernel.attach._uprobe import uprobe
     from rawbpf.kernel.attach._uprobe_multi import uprobe_multi
     from rawbpf.kernel.attach._usdt import usdt
@@ -72,6 +73,7 @@ __all__ = [
     "tcx",
     "tracepoint",
     "tracing",
+    "tracing_multi",
     "uprobe",
     "uprobe_multi",
     "usdt",
@@ -105,6 +107,7 @@ _HOMES = {
     "tcx": "_tcx",
     "tracepoint": "_tracepoint",
     "tracing": "_tracing",
+    "tracing_multi": "_tracing_multi",
     "uprobe": "_uprobe",
     "uprobe_multi": "_uprobe_multi",
     "usdt": "_usdt",
