@@ -29,7 +29,7 @@ _TYPES = (AttachType.TRACE_FENTRY_MULTI, AttachType.TRACE_FEXIT_MULTI, AttachTyp
 def tracing_multi(program: Program, functions: str | Iterable[str], *, cookies: Sequence[int] | None = None) -> Link:
     """Run a program of ``fentry.multi``, ``fexit.multi`` or ``fsession.multi`` at many kernel functions.
 
-    Requires Linux 7.2.
+    Requires a very recent kernel: Linux 7.3 has it.
 
     Args:
         functions: names, or a pattern with ``*`` and ``?``; functions of modules are not among them.
@@ -56,9 +56,7 @@ def tracing_multi(program: Program, functions: str | Iterable[str], *, cookies: 
             )
         except KernelError as failure:
             if failure.errno == EOPNOTSUPP:
-                raise NotSupportedError(
-                    "links of tracing programs to many functions", min_version="7.2", errno=EOPNOTSUPP
-                ) from failure
+                raise NotSupportedError("links of tracing programs to many functions", errno=EOPNOTSUPP) from failure
             if failure.errno == EINVAL:
                 failure.message = f"one of the functions cannot be traced: {failure.message}"
             raise
