@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from rawbpf.kernel.object import Object
     from rawbpf.kernel.programs import Program, run_statistics
     from rawbpf.kernel.streams.perfbuf import PerfBuffer
+    from rawbpf.kernel.streams.prog_streams import ProgStream
     from rawbpf.kernel.streams.ringbuf import RingBuffer
+    from rawbpf.kernel.streams.trace_pipe import TracePipe
     from rawbpf.kernel.streams.user_ringbuf import UserRingBuffer
     from rawbpf.objfile.reader import read_btf
     from rawbpf.objfile.spec import ObjectSpec
@@ -49,10 +51,12 @@ __all__ = [
     "ObjectSpec",
     "PerfBuffer",
     "Plan",
+    "ProgStream",
     "Program",
     "RawbpfError",
     "RingBuffer",
     "Target",
+    "TracePipe",
     "UserRingBuffer",
     "VerifierError",
     "attach",
@@ -75,10 +79,12 @@ _HOMES = {
     "ObjectSpec": "rawbpf.objfile.spec",
     "PerfBuffer": "rawbpf.kernel.streams.perfbuf",
     "Plan": "rawbpf.plan.plan",
+    "ProgStream": "rawbpf.kernel.streams.prog_streams",
     "Program": "rawbpf.kernel.programs",
     "RawbpfError": "rawbpf.errors",
     "RingBuffer": "rawbpf.kernel.streams.ringbuf",
     "Target": "rawbpf.plan.target",
+    "TracePipe": "rawbpf.kernel.streams.trace_pipe",
     "UserRingBuffer": "rawbpf.kernel.streams.user_ringbuf",
     "VerifierError": "rawbpf.errors",
     "host_target": "rawbpf.kernel.host",

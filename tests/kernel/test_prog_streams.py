@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import sys
@@ -13,9 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import rawbpf
+from rawbpf import ProgStream, TracePipe
 from rawbpf.errors import ClosedError, NotSupportedError
-from rawbpf.kernel.streams.prog_streams import ProgStream
-from rawbpf.kernel.streams.trace_pipe import TracePipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,6 +79,14 @@ def test_follow(obj: Object) -> None:
     timer.join()
 
 
+def test_follow_beside_other_tasks(obj: Object) -> None:
+    async def follow() -> str:
+        asyncio.get_running_loop().call_later(0.1, talk, obj)
+        return await anext(ProgStream(obj.programs["talk"]).follow_async())
+
+    assert asyncio.run(asyncio.wait_for(follow(), 10)) == "line 1 of stdout"
+
+
 def test_a_kernel_without_streams() -> None:
     with rawbpf.load(OBJECT) as made:
         out = ProgStream(made.programs["talk"])
@@ -106,6 +114,20 @@ def test_lines_of_a_pipe(tmp_path: Path) -> None:
         os.close(writer)
     with pytest.raises(ClosedError):
         next(iter(pipe))
+
+
+def test_lines_of_a_pipe_beside_other_tasks(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "trace_pipe")
+
+    async def read(pipe: TracePipe, writer: int) -> list[str]:
+        lines = aiter(pipe)
+        asyncio.get_running_loop().call_later(0.05, os.write, writer, b"first\nsecond\n")
+        return [await anext(lines), await anext(lines)]
+
+    with TracePipe([str(tmp_path)]) as pipe:
+        writer = os.open(tmp_path / "trace_pipe", os.O_WRONLY)
+        assert asyncio.run(asyncio.wait_for(read(pipe, writer), 10)) == ["first", "second"]
+        os.close(writer)
 
 
 def test_no_trace_pipe(tmp_path: Path) -> None:

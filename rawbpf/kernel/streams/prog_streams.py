@@ -15,7 +15,7 @@ from rawbpf.kernel.gate import address, call, pack
 from rawbpf.uapi import STREAM_STDERR, STREAM_STDOUT, Cmd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from rawbpf.kernel.programs import Program
 
@@ -84,11 +84,23 @@ class ProgStream:
         """
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            *lines, self._rest = (self._rest + self.read()).split(b"\n")
-            for line in lines:
-                yield line.decode(errors="replace")
+            lines = self._complete()
+            yield from lines
             if lines and timeout is not None:
                 end = time.monotonic() + timeout
             if end is not None and time.monotonic() >= end:
                 return
             time.sleep(_INTERVAL)
+
+    async def follow_async(self) -> AsyncIterator[str]:
+        """As `follow`, for ``async for``: other tasks run while there is nothing."""
+        import asyncio
+
+        while True:
+            for line in self._complete():
+                yield line
+            await asyncio.sleep(_INTERVAL)
+
+    def _complete(self) -> list[str]:
+        *lines, self._rest = (self._rest + self.read()).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]

@@ -208,7 +208,7 @@ class Reader:
                 await asyncio.sleep(_NAP)
                 continue
             self._arm()
-            await _readable(self._opened().fileno())
+            await readable(self._opened().fileno())
 
     def _arm(self) -> None:
         # The kernel wakes a reader of a ring buffer who stands at the new record. It may have looked at a position of
@@ -263,7 +263,8 @@ def _left(end: float | None) -> float | None:
     return None if end is None else max(0.0, end - time.monotonic())
 
 
-async def _readable(fd: int) -> None:
+async def readable(fd: int) -> None:
+    """Wait until a descriptor is readable, and let other tasks run."""
     import asyncio
 
     loop = asyncio.get_running_loop()

@@ -12,7 +12,7 @@ from rawbpf.errors import ClosedError, KernelError, NotSupportedError, Permissio
 from rawbpf.kernel.fd import own
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
     from typing import Any
 
     from typing_extensions import Self
@@ -24,9 +24,9 @@ PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 class TracePipe:
     """The lines of the trace pipe, without their newline. Whoever reads a line takes it from all other readers.
 
-    >>> with rawbpf.kernel.streams.trace_pipe.TracePipe() as lines:
+    >>> with rawbpf.TracePipe() as lines:
     ...     for line in lines:
-    ...         print(line)
+    ...         print(line)  # for ever; lines(timeout) ends; `async for` lets other tasks run
 
     Args:
         places: the directories that may be a tracefs.
@@ -57,9 +57,8 @@ class TracePipe:
         poll.register(self._open(), select.POLLIN)
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            *lines, self._rest = (self._rest + self._read()).split(b"\n")
-            for line in lines:
-                yield line.decode(errors="replace")
+            lines = self._complete()
+            yield from lines
             if lines:
                 end = None if timeout is None else time.monotonic() + timeout
                 continue
@@ -70,6 +69,18 @@ class TracePipe:
 
     def __iter__(self) -> Iterator[str]:
         return self.lines()
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        from rawbpf.kernel.streams.reader import readable
+
+        while True:
+            for line in self._complete():
+                yield line
+            await readable(self._open())
+
+    def _complete(self) -> list[str]:
+        *lines, self._rest = (self._rest + self._read()).split(b"\n")
+        return [line.decode(errors="replace") for line in lines]
 
     def _read(self) -> bytes:
         try:
