@@ -40,7 +40,9 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Print records as they come."""
-    with _find(args.map) as map_, _reader(map_, args) as reader:
+    from rawbpf.cli.map_values import find
+
+    with find(args.map) as map_, _reader(map_, args) as reader:
         try:
             _follow(reader, args)
         except KeyboardInterrupt:  # the way to end it
@@ -51,14 +53,6 @@ def run(args: argparse.Namespace) -> int:
     if lost:
         print(f"rawbpf: {lost} records were lost: they came faster than they were read", file=sys.stderr)
     return 0
-
-
-def _find(text: str) -> Map:
-    from rawbpf.kernel.maps import Map
-
-    if text.isdecimal():
-        return Map.by_id(int(text))
-    return Map.open(text) if "/" in text else Map.by_name(text)
 
 
 def _reader(map_: Map, args: argparse.Namespace) -> Reader:
@@ -81,27 +75,13 @@ def _reader(map_: Map, args: argparse.Namespace) -> Reader:
 def _follow(reader: Reader, args: argparse.Namespace) -> None:
     import json
 
+    from rawbpf.cli.map_values import plain
+
     left = args.count or sys.maxsize
     for number, record in enumerate(reader.records(timeout=args.timeout), 1):
-        print(json.dumps(_plain(record)) if args.json else _shown(record), flush=True)
+        print(json.dumps(plain(record)) if args.json else _shown(record), flush=True)
         if number == left:
             return
-
-
-def _plain(value: Any) -> Any:
-    # as JSON has it
-    match value:
-        case Record():
-            return {name: _plain(item) for name, item in value._asdict().items()}
-        case dict():
-            return {name: _plain(item) for name, item in value.items()}
-        case list():
-            return [_plain(item) for item in value]
-        case EnumValue():
-            return value.name or int(value)
-        case bytes():
-            return value.hex()
-    return value
 
 
 def _shown(value: Any) -> str:
