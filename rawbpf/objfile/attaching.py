@@ -163,6 +163,8 @@ def _kind(definition: SectionDef, target: str) -> _Kind | None:
     # some differ from others with the same word: what replaces functions, and iterators that need to be told over what
     if definition.name == "freplace":
         return _KINDS["freplace"]
+    if definition.name == "action":  # no filter, but what one does; tc(8) makes those
+        return None
     if definition.attach == "iter":
         return _KINDS[_ITERATORS.get(target, "iter")]
     return _KINDS.get(definition.attach or definition.manual)

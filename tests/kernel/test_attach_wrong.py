@@ -285,6 +285,9 @@ def test_a_type_that_something_else_takes(obj: Object) -> None:
     with pytest.raises(SpecError) as wrong:
         attach.xdp(obj.programs["do_tc"], "lo")
     assert wrong.value.hint == "attach it with tc, tcx or netkit"
+    with pytest.raises(SpecError) as wrong:
+        attach.tc(obj.programs["do_action"], "lo", direction="ingress")
+    assert wrong.value.hint == "attach it with tc(8): pin it, and `tc actions add action bpf object-pinned PIN`"
 
 
 WRONG: dict[str, tuple[Callable[[Object, netlab.Lab], Any], type[RawbpfError], str]] = {

@@ -68,6 +68,7 @@ def test_what_a_section_says(section: str, kind: str, arguments: dict[str, Any])
         ("perf_event", 'SEC("perf_event") does not say to what: attach(event=…)'),
         ("fentry.multi", 'SEC("fentry.multi") does not say to what: attach(functions=…)'),
         ("syscall", 'SEC("syscall") is attached by hand (test_run)'),
+        ("action", 'SEC("action") is attached by hand (tc)'),
     ],
 )
 def test_why_it_is_not_attached(section: str, reason: str) -> None:

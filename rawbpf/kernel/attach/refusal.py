@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     Reasons: TypeAlias = Mapping[int, tuple[str, str]]
     """By errno: the message, and the hint (may be empty)."""
 
-# What takes a program of a type; None: nothing of ours
+# What takes a program of a type: functions of rawbpf.attach, mostly
 _TAKERS = {
     ProgType.SOCKET_FILTER: "socket_filter or reuseport",
     ProgType.SCHED_CLS: "tc, tcx or netkit",
-    ProgType.SCHED_ACT: "tc_action",
+    ProgType.SCHED_ACT: "tc(8): pin it, and `tc actions add action bpf object-pinned PIN`",
     ProgType.XDP: "xdp",
     ProgType.CGROUP_SKB: "cgroup",
     ProgType.CGROUP_SOCK: "cgroup",
