@@ -7,7 +7,7 @@ All of it is also there for objects of others: `programs`, `maps`, `btfs` and `l
 from __future__ import annotations
 
 import struct
-from errno import ENOENT
+from errno import EAGAIN, ENOENT
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rawbpf.errors import KernelError
@@ -283,7 +283,7 @@ def _open(command: Cmd, number: int) -> Fd | None:
     try:
         return syscall.get_fd_by_id(command, number)
     except OSError as failure:
-        if failure.errno == ENOENT:  # it has gone meanwhile
+        if failure.errno in (ENOENT, EAGAIN):  # it has gone meanwhile, or is a link that is only being made
             return None
         raise
 

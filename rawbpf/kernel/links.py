@@ -3,19 +3,33 @@
 
 from __future__ import annotations
 
-from errno import ENOENT, EOPNOTSUPP, EPERM
-from typing import TYPE_CHECKING
+from errno import EINVAL, ENOENT, EOPNOTSUPP, EPERM
+from typing import TYPE_CHECKING, NoReturn
 
 from rawbpf.errors import KernelError, NotSupportedError, where
 from rawbpf.kernel import info, syscall
 from rawbpf.kernel.pinnable import Pinnable
-from rawbpf.uapi import AttachFlag, Cmd
+from rawbpf.uapi import AttachFlag, Cmd, LinkType
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from rawbpf.kernel.fd import Fd
-    from rawbpf.kernel.info import LinkInfo
+    from rawbpf.kernel.info import LinkInfo, MapInfo
+
+# The links whose program can be exchanged. The kernel says EINVAL for all others, as for a program of another type.
+_EXCHANGE = frozenset(
+    {
+        LinkType.CGROUP,
+        LinkType.ITER,
+        LinkType.NETKIT,
+        LinkType.NETNS,
+        LinkType.SOCKMAP,
+        LinkType.STRUCT_OPS,
+        LinkType.TCX,
+        LinkType.XDP,
+    }
+)
 
 
 class Link(Pinnable):
@@ -52,8 +66,9 @@ class Link(Pinnable):
         With `old`, only if that is what it has now.
 
         Raises:
-            KernelError: EPERM: it has another one than `old`; ENOLINK: what it was attached to is gone.
-            NotSupportedError: links of this type keep their program (netfilter, for example).
+            KernelError: EPERM: it has another one than `old`; ENOLINK: what it was attached to is gone; EINVAL: the
+                other program is of another type.
+            NotSupportedError: links of this type keep their program (tracing, perf events, netfilter).
         """
         with where(symbol=self.name or None):
             try:
@@ -64,15 +79,18 @@ class Link(Pinnable):
                     old_fd=old.fileno() if old is not None else 0,
                 )
             except KernelError as failure:
-                if failure.errno == EOPNOTSUPP:
+                keeps = failure.errno == EINVAL and self.info.type not in _EXCHANGE
+                if keeps or failure.errno == EOPNOTSUPP:
                     raise NotSupportedError(
                         "update of links of this type",
-                        errno=EOPNOTSUPP,
+                        errno=failure.errno or 0,
                         command="BPF_LINK_UPDATE",
                         hint="attach the other program, then close this link",
                     ) from failure
                 if failure.errno == EPERM and old is not None:
                     failure.message = f"it has another program than the expected one: {failure.message}"
+                if failure.errno == EINVAL:
+                    failure.message = f"what would take its place is of another type: {failure.message}"
                 raise
 
     def detach(self) -> None:
@@ -118,9 +136,23 @@ class Registration(Pinnable):
         self._ended = False
 
     @property
+    def info(self) -> MapInfo:
+        """What the kernel knows of the map now."""
+        return info.map_info(self.fileno())
+
+    @property
     def id(self) -> int:
         """The kernel's number of the map."""
-        return info.map_info(self.fileno()).id
+        return self.info.id
+
+    def update(self, new: Pinnable, old: Pinnable | None = None) -> NoReturn:
+        """Raise `NotSupportedError`: only a link can take another value."""
+        raise NotSupportedError(
+            "exchange of a struct_ops that is registered without a link",
+            errno=EOPNOTSUPP,
+            symbol=self.name or None,
+            hint='SEC(".struct_ops.link") has a link (Linux 6.4); or detach, and attach the other',
+        )
 
     def detach(self) -> None:
         """Unregister it. Raises `KernelError`, such as ENOENT if it is not registered."""

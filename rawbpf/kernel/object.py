@@ -92,14 +92,17 @@ class Object:
     def pin(self, directory: str | os.PathLike[str]) -> list[str]:
         """Pin all maps, programs and links, as ``DIRECTORY/maps/NAME``, ``…/programs/NAME`` and ``…/links/NAME``.
 
-        If one fails, none is pinned. The paths that were made.
+        What is attached without a link cannot be pinned: it is left out, and ends when it is closed. If one fails, none
+        is pinned. The paths that were made.
         """
         from os.path import join
+
+        from rawbpf.kernel.attach import Attachment
 
         kinds: list[tuple[str, dict[str, Any]]] = [
             ("maps", self.maps),
             ("programs", self.programs),
-            ("links", {name: link for name, link in self.links.items() if hasattr(link, "pin")}),
+            ("links", {name: link for name, link in self.links.items() if not isinstance(link, Attachment)}),
         ]
         made: list[tuple[Any, str]] = []
         directories: list[str] = []

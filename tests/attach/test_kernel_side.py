@@ -124,9 +124,8 @@ def test_what_links_of_a_program_cannot_do(obj: Object, name: str) -> None:
     with obj.programs[name].attach() as link:
         with pytest.raises(NotSupportedError, match="detach"):
             link.detach()
-        with pytest.raises(KernelError) as refused:
+        with pytest.raises(NotSupportedError, match="update"):
             link.update(obj.programs["calls"])
-        assert refused.value.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from rawbpf.kernel.attach import cgroup as attach_cgroup
 from rawbpf.kernel.links import Link, Registration
 from rawbpf.kernel.programs import Program
 from rawbpf.plan import steps as s
-from rawbpf.uapi import AttachType, BtfKind, LinkType, ProgType
+from rawbpf.uapi import AttachType, BtfKind, Cmd, LinkType, ProgType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,15 @@ def test_a_registration_that_ends_is_not_ended_twice(obj: Object) -> None:
     registration.detach()
     assert not registered(PLAIN)
     registration.close()
+
+
+def test_what_a_registration_is_and_cannot_do(obj: Object) -> None:
+    with obj.struct_ops["plain"].attach() as registration:
+        assert isinstance(registration, Registration)
+        assert (registration.id, registration.info.name) == (obj.maps["plain"].id, "plain")
+        with pytest.raises(NotSupportedError, match="without a link") as refused:
+            registration.update(obj.maps["plain"])
+        assert ".struct_ops.link" in (refused.value.hint or "")
 
 
 def test_a_pinned_registration_outlives_its_object(obj: Object, bpffs_dir: Path) -> None:
@@ -265,6 +275,17 @@ def test_a_cgroup_without_links(cgroup: Path, filters: list[Program], monkeypatc
     assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == []
 
 
+def test_what_has_no_link_is_left_out_of_pinning(
+    obj: Object, cgroup: Path, filters: list[Program], bpffs_dir: Path
+) -> None:
+    obj.links["filter"] = attach_cgroup(filters[0], cgroup, link=False)
+    paths = obj.pin(bpffs_dir / "all")
+    assert [Path(path).parent.name for path in paths].count("links") == 0
+    assert str(bpffs_dir / "all" / "maps" / "plain") in paths
+    obj.close()
+    assert cgroups.attached(cgroup, AttachType.CGROUP_INET_INGRESS) == []
+
+
 def test_a_cgroup_that_is_none(filters: list[Program], tmp_path: Path) -> None:
     with pytest.raises(KernelError) as missing:
         attach_cgroup(filters[0], tmp_path / "nothing")
@@ -294,6 +315,28 @@ def test_what_cannot_be_detached_says_so(iterator: Link) -> None:
     with pytest.raises(NotSupportedError, match="detach") as error:
         iterator.detach()
     assert error.value.symbol == "iterator"
+
+
+def test_a_program_of_another_type_in_its_place(iterator: Link, filters: list[Program]) -> None:
+    with pytest.raises(KernelError, match="what would take its place is of another type") as error:
+        iterator.update(filters[0])
+    assert not isinstance(error.value, NotSupportedError)
+    assert error.value.errno == errno.EINVAL
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOENT])
+def test_a_link_that_is_not_there_yet_or_any_more_is_passed_over(iterator: Link, number: int) -> None:
+    mine, real = iterator.id, gate._kernel()
+    assert mine in [link.id for link in info.links()]
+
+    def passing(command: int, attr: int, *arguments: int) -> int:
+        if command == Cmd.LINK_GET_FD_BY_ID and ctypes.c_uint32.from_address(attr).value == mine:
+            ctypes.set_errno(number)
+            return -1
+        return real(command, attr, *arguments)
+
+    with gate.replace(passing):
+        assert mine not in [link.id for link in info.links()]
 
 
 def test_an_iterator_is_read_from_its_descriptor(iterator: Link) -> None:
