@@ -264,10 +264,17 @@ class _Execution:
         )
 
     def update_map(self, step: s.UpdateMap) -> None:
-        if step.map not in self.reused:
-            value = fill_slots(step.value, step.slots, self.number)
-            with where(symbol=_name(step.map)):
+        # a map that is used again keeps what it holds, but leads to the programs of this load (as in libbpf)
+        if step.map in self.reused and all(_kind(slot.handle) != "prog" for slot in step.slots):
+            return
+        value = fill_slots(step.value, step.slots, self.number)
+        with where(symbol=_name(step.map)):
+            try:
                 syscall.map_update_elem(self.number(step.map), step.key, value, step.flags)
+            except KernelError as failure:
+                if step.slots and failure.errno == EINVAL:
+                    failure.hint = f"{step.reason}: {_ALIKE[_kind(step.slots[0].handle)]}"
+                raise
 
     def fill_arena(self, step: s.FillArena) -> None:
         map_ = self.made[step.map]
@@ -430,6 +437,16 @@ _HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.Pin: _Execution.pin,
     s.Close: _Execution.close,
 }
+
+
+_ALIKE = {
+    "map": "a map in a slot has to be like `values`: type, key_size, value_size, flags; an array also in max_entries",
+    "prog": "all programs of an array have to be of one type",
+}
+
+
+def _kind(handle: str) -> str:
+    return handle.partition(":")[0]
 
 
 def _name(handle: str) -> str:

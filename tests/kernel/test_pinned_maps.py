@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import rawbpf
-from rawbpf.errors import SpecError
+from rawbpf.errors import KernelError, SpecError
 from rawbpf.kernel import creation
 from rawbpf.uapi import MapFlag, MapType
 
@@ -97,3 +97,34 @@ def test_somebody_else_pins_one_meanwhile(bpffs_dir: Path, monkeypatch: pytest.M
     with load("maps", "typed_array", pin) as obj:
         assert obj.maps["typed_array"][1] == 42
     assert not answers
+
+
+def test_slots_of_a_pinned_program_array_lead_to_the_programs_of_this_load(bpffs_dir: Path) -> None:
+    spec = rawbpf.open(OBJS / f"prog_array.{ORDER}.o")
+    spec.maps["jumps"].pin_path = str(bpffs_dir / "jumps")
+    with rawbpf.load(spec) as obj:
+        before = dict(obj.maps["jumps"].items())
+    with rawbpf.load(spec) as obj:
+        assert dict(obj.maps["jumps"].items()) == {1: obj.programs["one"].id, 3: obj.programs["three"].id}
+        assert before.keys() == {1, 3}
+        assert not set(before.values()) & {program.id for program in obj.programs.values()}
+
+
+def test_slots_of_a_pinned_map_in_map_stay(bpffs_dir: Path) -> None:
+    spec = rawbpf.open(OBJS / f"map_in_map.{ORDER}.o")
+    spec.maps["first"].pin_path = str(bpffs_dir / "first")
+    with rawbpf.load(spec) as obj:
+        before = dict(obj.maps["first"].items())
+    with rawbpf.load(spec) as obj:
+        assert before
+        assert dict(obj.maps["first"].items()) == before
+
+
+def test_a_map_that_does_not_fit_into_its_slot() -> None:
+    spec = rawbpf.open(OBJS / f"map_in_map.{ORDER}.o")
+    spec.maps["inner_one"].key_size = spec.maps["inner_one"].value_size = 4
+    spec.maps["inner_one"].max_entries += 1
+    spec.maps["inner_one"].map_type = MapType.ARRAY
+    with pytest.raises(KernelError) as caught:
+        rawbpf.load(spec)
+    assert "= &inner_one: a map in a slot has to be like `values`" in str(caught.value.hint)
