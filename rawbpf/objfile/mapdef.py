@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rawbpf.btf import types as t
 from rawbpf.errors import SpecError, where
+from rawbpf.objfile.elf import STV_HIDDEN, STV_INTERNAL
 from rawbpf.objfile.spec import MapSpec, kernel_name
 from rawbpf.uapi import BtfKind, MapType
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rawbpf.btf.parse import Btf
-    from rawbpf.objfile.elf import Elf
     from rawbpf.objfile.spec import ObjectSpec
 
 PTR_SIZE = 8
@@ -43,7 +43,7 @@ def read_maps(spec: ObjectSpec, *, relaxed: bool = False) -> list[MapSpec]:
         raise SpecError("BTF does not describe the section", section=".maps", hint="compile with -g")
     datasec = spec.btf.type(datasec_id)
     assert isinstance(datasec, t.Datasec)
-    offsets = _symbol_offsets(spec.elf, section.idx)
+    symbols = {symbol.name: symbol for symbol in spec.elf.symbols_of[section.idx]}
     maps = []
     for var in datasec.vars:
         variable = spec.btf.type(var.type_id)
@@ -52,7 +52,11 @@ def read_maps(spec: ObjectSpec, *, relaxed: bool = False) -> list[MapSpec]:
                 raise SpecError("an entry of .maps is not a named variable")
             if variable.linkage != t.Var.GLOBAL:
                 raise SpecError("a map must be a global variable, this one is static", hint="remove `static`")
-            offset = offsets.get(variable.name, var.offset)
+            symbol = symbols.get(variable.name)
+            if symbol and symbol.visibility in (STV_HIDDEN, STV_INTERNAL):
+                raise SpecError("a map must be a global variable, this one is hidden", hint="remove its visibility")
+            # clang leaves the offsets in BTF at 0: the symbol table knows
+            offset = symbol.value if symbol else var.offset
             if offset + var.size > section.size:
                 raise SpecError(f"the definition ({offset}+{var.size}) ends behind the section ({section.size})")
             spec_ = MapSpec(variable.name, kernel_name(variable.name), section=".maps", section_index=section.idx)
@@ -67,11 +71,6 @@ def read_maps(spec: ObjectSpec, *, relaxed: bool = False) -> list[MapSpec]:
             maps.append(spec_)
     maps.sort(key=lambda spec_: spec_.offset)
     return maps
-
-
-def _symbol_offsets(elf: Elf, section: int) -> dict[str, int]:
-    # clang leaves the offsets in BTF at 0: the symbol table knows
-    return {symbol.name: symbol.value for symbol in elf.symbols_of[section]}
 
 
 def _fill(spec: MapSpec, btf: Btf, type_id: int, size: int) -> list[str]:

@@ -171,6 +171,9 @@ def wrong(edit: str) -> Maps:
             out.map("m", kind, out.uint("pinning", 2))
         case "static":
             out.map("m", kind, linkage=t.Var.STATIC)
+        case "hidden" | "internal":
+            type_id, visibility = out.definition(kind), {"internal": 1, "hidden": 2}[edit]
+            out.variable(".maps", "m", type_id, offset=0, size=8, visibility=visibility)
         case "no struct":
             out.variable(".maps", "m", INT, offset=0, size=4)
         case "variable too small":
@@ -221,6 +224,8 @@ WRONG = [
     ("sizes contradict the other way", "says value_size 8 and 4"),
     ("pinning", "pinning 2 is not known"),
     ("static", "must be a global variable"),
+    ("hidden", "must be a global variable, this one is hidden"),
+    ("internal", "must be a global variable, this one is hidden"),
     ("no struct", "a map is defined by a struct, this is int"),
     ("variable too small", "larger than its variable"),
     ("behind the section", r"\(252\+8\) ends behind the section \(256\)"),
