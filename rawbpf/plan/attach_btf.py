@@ -53,7 +53,7 @@ def find_attach_btf(program: ProgramSpec, target: Target) -> AttachBtf:
         raise SpecError(
             f'SEC("{program.sec_name}") does not say what to attach to',
             symbol=program.name,
-            hint=f'SEC("{program.sec_name}/NAME"), or set `target` of the program',
+            hint=f'SEC("{program.sec_name.rstrip("/")}/NAME"), or set `target` of the program',
         )
     if program.target_program is not None:
         return _in_program(program, target)

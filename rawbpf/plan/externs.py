@@ -160,9 +160,36 @@ def _incompatible(what: str, mine: tuple[Btf, int], theirs: tuple[Btf, int], ker
     from rawbpf.btf.decl import type_decl
 
     one, other = type_decl(*mine), type_decl(*theirs)
+    forward = _only_declared(*mine, *theirs)
     return _Mismatch(
         f"{what} has another type in {kernel}: object `{one}`, kernel `{other}`",
         one,
         other,
-        "change the declaration; a flavor (NAME___v2) declares a second one beside it",
+        f"the object declares {forward} and does not define it: `{forward} {{}};` is enough"
+        if forward
+        else "change the declaration; a flavor (NAME___v2) declares a second one beside it",
     )
+
+
+def _only_declared(local: Btf, mine: int, target: Btf, theirs: int) -> str:
+    # the first struct of a prototype that the kernel has and the object has only a forward declaration of
+    for one, other in zip(_pointed(local, mine), _pointed(target, theirs), strict=False):
+        if isinstance(one, t.Fwd) and isinstance(other, t.Struct | t.Union):
+            return f"{other.kind.name.lower()} {one.name}"
+    return ""
+
+
+def _pointed(btf: Btf, type_id: int) -> list[t.Type]:
+    # what a variable, or the result and the parameters of a function, are or point to
+    whole = btf.type(type_id)
+    proto = btf.type(whole.type_id) if isinstance(whole, t.Func | t.Var) else whole
+    ids = (
+        [proto.return_type_id, *(param.type_id for param in proto.params)]
+        if isinstance(proto, t.FuncProto)
+        else [type_id]
+    )
+    found = []
+    for inner in ids:
+        kind = btf.type(btf.resolve(inner))
+        found.append(btf.type(btf.resolve(kind.type_id)) if isinstance(kind, t.Ptr) else kind)
+    return found

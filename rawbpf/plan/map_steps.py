@@ -169,6 +169,7 @@ class MapPlanner:
 
     def _slot_steps(self, outer: MapSpec) -> Iterator[s.Step]:
         for index, name in sorted(outer.slots.items()):
+            _check_slot(outer, index)
             yield s.UpdateMap(
                 f"map:{outer.name}",
                 self._u32(index),
@@ -182,6 +183,7 @@ class MapPlanner:
         for map_ in self.created:
             if map_.map_type == MapType.PROG_ARRAY:
                 for index, name in sorted(map_.slots.items()):
+                    _check_slot(map_, index)
                     if name not in loaded:
                         raise SpecError(
                             f"slot {index} is to hold the program {name!r}, which is not loaded",
@@ -221,6 +223,15 @@ def _check(map_: MapSpec) -> None:
         value = getattr(map_, name)
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
             raise SpecError(f"{name} is {value!r}, which is no number of {bits} bits", symbol=map_.name)
+
+
+def _check_slot(map_: MapSpec, index: int) -> None:
+    if map_.map_type != MapType.HASH_OF_MAPS and index >= map_.max_entries:
+        raise SpecError(
+            f"slot {index} is behind its last one: max_entries is {map_.max_entries}",
+            symbol=map_.name,
+            hint=f"__uint(max_entries, {index + 1}) at least",
+        )
 
 
 def is_wanted(map_: MapSpec, features: Features) -> bool:

@@ -195,6 +195,19 @@ def test_function_of_another_prototype() -> None:
     assert (found.found, found.note) == (False, "weak, and of another prototype in the kernel")
 
 
+def test_function_of_a_struct_that_is_only_declared() -> None:
+    out = ObjectWriter()
+    assert out.btf is not None
+    pointer = out.btf.add(t.Ptr(out.btf.add(t.Fwd("s"))))
+    proto = out.btf.add(t.FuncProto(INT, [t.Param("", pointer)]))
+    out.extern(".ksyms", "func", t.Func("func", proto, t.Func.EXTERN))
+    of_struct = [struct("s"), t.Ptr(FIRST), t.FuncProto(INT, [t.Param("", FIRST + 1)]), t.Func("func", FIRST + 2)]
+    with pytest.raises(ExternError, match="kernel function 'func' has another type") as caught:
+        resolved(out, *of_struct)
+    hint = "the object declares struct s and does not define it: `struct s {};` is enough"
+    assert caught.value.hint == hint
+
+
 def test_function_missing() -> None:
     with pytest.raises(ExternError, match="no kernel function 'func' that BPF could call"):
         resolved(kfunc())

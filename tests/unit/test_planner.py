@@ -197,6 +197,17 @@ def test_program_array_with_a_hole() -> None:
     assert len(make_plan(spec, kernel_for(spec), only=["one", "entry"]).programs) == 2
 
 
+@pytest.mark.parametrize(("name", "map_"), [("prog_array", "jumps"), ("map_in_map", "first")])
+def test_slot_behind_the_last(name: str, map_: str) -> None:
+    spec = opened(name)
+    outer = spec.maps[map_]
+    outer.slots[outer.max_entries] = next(iter(outer.slots.values()))
+    with pytest.raises(SpecError, match=f"slot {outer.max_entries} is behind its last one") as caught:
+        make_plan(spec, kernel_for(spec))
+    assert caught.value.symbol == map_
+    assert caught.value.hint == f"__uint(max_entries, {outer.max_entries + 1}) at least"
+
+
 # -- maps
 
 
