@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Any, Final
 
+from rawbpf.errors import SpecError
 from rawbpf.uapi import Cmd
 
 
@@ -21,10 +22,11 @@ class Layout:
         spans: where each field begins and ends.
     """
 
-    __slots__ = ("_struct", "_zeros", "size", "spans")
+    __slots__ = ("_codes", "_struct", "_zeros", "size", "spans")
 
     def __init__(self, fields: str) -> None:
         code = "="
+        self._codes: dict[str, str] = {}
         self._zeros: dict[str, bytes | int] = {}
         self.spans: dict[str, tuple[int, int]] = {}
         for field in fields.split():
@@ -32,16 +34,29 @@ class Layout:
             start = struct.calcsize(code)
             code += "4x" if name == "-" else kind or "I"
             if name != "-":
+                self._codes[name] = f"={kind or 'I'}"
                 self._zeros[name] = b"" if kind.endswith("s") else 0
                 self.spans[name] = (start, struct.calcsize(code))
         self._struct = struct.Struct(code)
         self.size = self._struct.size
 
     def pack(self, values: dict[str, Any]) -> bytearray:
-        """The whole struct; fields that are not given are 0."""
+        """The whole struct; fields that are not given are 0. Raises `SpecError` for a value that does not fit."""
         data = bytearray(self.size)
-        self._struct.pack_into(data, 0, *(values.get(name, zero) for name, zero in self._zeros.items()))
+        try:
+            self._struct.pack_into(data, 0, *(values.get(name, zero) for name, zero in self._zeros.items()))
+        except struct.error:
+            raise self._misfit(values) from None
         return data
+
+    def _misfit(self, values: dict[str, Any]) -> SpecError:
+        for name, value in values.items():
+            try:
+                struct.pack(self._codes[name], value)
+            except struct.error:
+                start, end = self.spans[name]
+                return SpecError(f"{name} is {value!r}, which does not fit into its {end - start} bytes")
+        raise AssertionError("each value fits into its field")
 
     def unpack(self, data: bytes | bytearray | memoryview) -> dict[str, Any]:
         """Each field by name; what is missing at the end is 0."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from errno import ENOENT, EOPNOTSUPP, EPERM
+from errno import EINVAL, ENOENT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING
 
 from rawbpf.errors import KernelError, NotSupportedError, where
@@ -75,8 +75,9 @@ def create(path: str) -> Fd:
     with where(path=path):
         try:
             directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as failure:
-            raise KernelError(f"no bpffs for a token: {failure.strerror}", errno=failure.errno or 0) from failure
+        except (OSError, ValueError) as failure:  # ValueError: a NUL in the path
+            why, number = getattr(failure, "strerror", str(failure)), getattr(failure, "errno", None) or EINVAL
+            raise KernelError(f"no bpffs for a token: {why}", errno=number) from failure
         try:
             return syscall.token_create(directory)
         except NotSupportedError:

@@ -153,7 +153,7 @@ class ProgramSpec(FunctionSpec):
             function: the function's name; by default the one that the SEC() names.
 
         Raises:
-            SpecError: programs of this type do not attach to others, or no function is named.
+            SpecError: programs of this type do not attach to others, no function is named, no program has such an id.
         """
         if self.prog_type not in (ProgType.EXT, ProgType.TRACING):
             raise SpecError(
@@ -166,7 +166,10 @@ class ProgramSpec(FunctionSpec):
         if isinstance(program, str | os.PathLike):
             self.target_program = os.fspath(program)
         else:
-            self.target_program = program if isinstance(program, int) else program.id
+            number = int(program if isinstance(program, int) else program.id)
+            if not 0 < number < 1 << 32:
+                raise SpecError(f"{number} is no id of a program", symbol=self.name, hint="`rawbpf list` shows them")
+            self.target_program = number
         self.target = function or self.target
 
     def set_type(self, prog_type: int, attach_type: int | None = None) -> None:

@@ -177,6 +177,8 @@ def test_the_initial_namespace_has_no_tokens(bpffs_dir: Path, require: Callable[
     assert "initial user namespace" in (caught.value.hint or "")
     with pytest.raises(KernelError, match="BPF_TOKEN_CREATE"):
         rawbpf.load(OBJS / "data.el.o", token="/proc")
+    with pytest.raises(KernelError, match="no bpffs for a token: embedded null byte"):
+        rawbpf.load(OBJS / "data.el.o", token="a\0b")
 
 
 def test_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rawbpf.errors import ClosedError, KernelError, MapKeyError, NotSupportedError, PermissionDeniedError
+from rawbpf.errors import ClosedError, KernelError, MapKeyError, NotSupportedError, PermissionDeniedError, SpecError
 from rawbpf.kernel import arch, fd, gate, log, syscall
 from rawbpf.kernel.attr import Layout, attr_layout
 from rawbpf.uapi import COMMON_ATTRS, Cmd, MapType
@@ -98,6 +98,16 @@ def test_layout() -> None:
     assert layout.unpack(data) == {"first": 1, "pointer": 2, "name": b"abc".ljust(16, b"\0"), "last": 0}
     assert layout.unpack(data[:12]) == {"first": 1, "pointer": 2, "name": bytes(16), "last": 0}
     assert layout.offset("last") == 32
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "size"),
+    [("prog_flags", -1, 4), ("keyring_id", 1 << 31, 4), ("insns", 1 << 64, 8), ("prog_name", "text", 16)],
+)
+def test_values_that_do_not_fit(field: str, value: object, size: int) -> None:
+    with pytest.raises(SpecError) as caught:
+        attr_layout(Cmd.PROG_LOAD).pack({"prog_type": 1, field: value})
+    assert str(caught.value) == f"{field} is {value!r}, which does not fit into its {size} bytes"
 
 
 def test_a_kernel_sees_no_more_than_what_is_used() -> None:

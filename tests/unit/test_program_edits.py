@@ -201,6 +201,9 @@ def test_refused_targets() -> None:
         one("freplace").programs["f"].attach_to(7)
     with pytest.raises(SpecError, match="only freplace and tracing programs attach to other programs"):
         one("xdp").programs["f"].attach_to(7, "verdict")
+    for number in (-1, 0, 1 << 32):
+        with pytest.raises(SpecError, match=f"{number} is no id of a program"):
+            one("freplace/verdict").programs["f"].attach_to(number)
 
 
 # -- helpers
