@@ -129,7 +129,7 @@ class MapPlanner:
             map_.key_size,
             map_.value_size,
             max_entries,
-            int(map_.map_flags),
+            self._flags(map_),
             map_.map_extra,
             map_.numa_node,
             btf=BTF if with_btf else "",
@@ -141,6 +141,12 @@ class MapPlanner:
             excl_prog_hash=self._exclusive(map_.exclusive_program),
             reason=reason,
         )
+
+    def _flags(self, map_: MapSpec) -> int:
+        mappable = map_.kind in DATA_KINDS and map_.map_flags & MapFlag.MMAPABLE
+        if mappable and not self.target.features.has("array_mmap"):
+            return int(map_.map_flags & ~MapFlag.MMAPABLE)  # variables are then read by element
+        return int(map_.map_flags)
 
     def _exclusive(self, program: str) -> bytes:
         if not program:

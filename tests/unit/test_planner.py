@@ -211,6 +211,18 @@ def test_slot_behind_the_last(name: str, map_: str) -> None:
 # -- maps
 
 
+def test_variables_where_arrays_cannot_be_mapped() -> None:
+    spec = opened("data")
+    target = kernel_for(spec)
+    assert {".data", ".rodata", ".bss"} <= {
+        m.handle[4:] for m in make_plan(spec, target).maps if m.map_flags & MapFlag.MMAPABLE
+    }
+    target.features = Lacks("array_mmap")
+    flags = {step.handle: step.map_flags for step in make_plan(spec, target).maps}
+    assert (flags["map:.data"], flags["map:.rodata"]) == (0, MapFlag.RDONLY_PROG)
+    assert not any(value & MapFlag.MMAPABLE for value in flags.values())
+
+
 def test_names_of_data_maps() -> None:
     spec = parse_object((OBJS / "kconfig.el.o").read_bytes(), path="mptcp_bpf_rr.o")
     plan = make_plan(spec, kernel_for(spec))
