@@ -31,7 +31,7 @@ def running(version: str) -> bool:
 
 
 # what a kernel may lack whatever its version, as its configuration decides
-_CONFIGURED = {"syscall_wrapper", "probe_read_kernel", "bpf_cookie"}
+_CONFIGURED = {"syscall_wrapper", "probe_read_kernel", "bpf_cookie", "kprobe_multi_link"}
 
 
 @pytest.mark.parametrize("name", features.FEATURES)
