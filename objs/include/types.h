@@ -20,6 +20,17 @@ typedef _Bool bool;
 enum {
 	ENOMEM = 12,
 	EINVAL = 22,
+	ENOSPC = 28,
+};
+
+/* Address families and protocols. */
+enum {
+	AF_INET = 2,
+	AF_INET6 = 10,
+};
+enum {
+	IPPROTO_TCP = 6,
+	IPPROTO_MPTCP = 262,
 };
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
