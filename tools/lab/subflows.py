@@ -34,6 +34,8 @@ class Subflow(NamedTuple):
     bytes_sent: int
     """By TCP, retransmissions included."""
     established: bool
+    local_port: int = 0
+    remote_port: int = 0
 
 
 class _TcpInfo(ctypes.Structure):
@@ -102,10 +104,18 @@ def read(sock: socket.socket) -> list[Subflow]:
             remote=_address(bytes(info.remote)),
             bytes_sent=tcp_info.bytes_sent,
             established=tcp_info.state == TCP_ESTABLISHED,
+            local_port=_port(bytes(info.local)),
+            remote_port=_port(bytes(info.remote)),
         )
         for info, tcp_info, _ in zip(infos, tcp_infos, range(full.num_subflows))  # noqa: B905  # the shortest counts
     ]
     return sorted(found)
+
+
+def _port(raw: bytes) -> int:
+    """The port in a struct sockaddr_storage, which is at the same place in both families."""
+    (port,) = struct.unpack_from("!H", raw, 2)
+    return int(port)
 
 
 def _address(raw: bytes) -> str:
