@@ -115,8 +115,8 @@ def _interrupted_by_signals() -> Iterator[None]:
 
 
 def _wait() -> None:
-    sys.stdout.flush()
     try:
+        sys.stdout.flush()  # whoever reads it may interrupt at once
         while True:
             signal.pause()
     except KeyboardInterrupt:
