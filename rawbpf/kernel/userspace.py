@@ -7,7 +7,7 @@ import glob
 import os
 import re
 from contextlib import contextmanager
-from errno import ENOENT, ESRCH
+from errno import EINVAL, ENOENT, ESRCH
 from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.errors import KernelError, SpecError
@@ -54,7 +54,7 @@ def find_binary(name: str | os.PathLike[str], pid: int | None = None) -> str:
     mapped, in LD_LIBRARY_PATH, in the directories of /etc/ld.so.conf and the usual ones; programs in PATH.
 
     Raises:
-        KernelError: ENOENT: there is none; the hint has near names.
+        KernelError: ENOENT: there is none; the hint has near names. EINVAL: it is a directory, for example.
     """
     text = os.fspath(name)
     if "/" in text:
@@ -62,6 +62,8 @@ def find_binary(name: str | os.PathLike[str], pid: int | None = None) -> str:
         if not os.path.exists(text) and pid is not None and os.path.exists(inside):
             return inside
         if not os.path.isfile(text):
+            if os.path.exists(text):
+                raise KernelError(f"{text} is no file", errno=EINVAL)
             raise KernelError(f"there is no binary {text}", errno=ENOENT, hint=_near_files(text))
         return text
     if pid is not None:

@@ -211,6 +211,9 @@ def test_a_group_that_is_none(obj: Object, cgroup: Path, tmp_path: Path) -> None
         attach.cgroup(program, cgroup.with_name(f"{cgroup.name}x"))
     assert missing.value.errno == errno.ENOENT
     assert str(cgroup) in str(missing.value.hint)
+    with pytest.raises(KernelError, match="no control group to be opened") as missing:
+        attach.cgroup(program, "/nothing/like/it")
+    assert str(missing.value.hint) == f"mkdir makes one below {cgroup.parent}"
     for link in (True, False):
         with pytest.raises(KernelError, match="no directory of a cgroup"):
             attach.cgroup(program, tmp_path, link=link)

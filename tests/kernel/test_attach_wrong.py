@@ -331,6 +331,11 @@ WRONG: dict[str, tuple[Callable[[Object, netlab.Lab], Any], type[RawbpfError], s
         SpecError,
         "no place for a program",
     ),
+    "no element": (
+        lambda o, n: attach.devmap(o.programs["do_xdp_devmap"], o.maps["devices"], 9999, "lo"),
+        KernelError,
+        "no such element",
+    ),
     "no cpumap": (
         lambda o, n: attach.cpumap(o.programs["do_xdp_cpumap"], o.maps["devices"], 0),
         SpecError,

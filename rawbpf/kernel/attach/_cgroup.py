@@ -237,5 +237,15 @@ def _groups_near(path: str) -> str:
     return (
         f"there are: {', '.join(f'{parent}/{found}' for found in near)}"
         if near
-        else "mkdir makes one below /sys/fs/cgroup"
+        else f"mkdir makes one below {_top()}"
     )
+
+
+def _top() -> str:
+    # where the control groups of version 2 are: not the usual place where version 1 is in use as well
+    try:
+        with open("/proc/self/mounts") as mounts:
+            places = [words[1] for words in map(str.split, mounts) if words[2] == "cgroup2"]
+    except OSError:
+        places = []
+    return (places or ["/sys/fs/cgroup"])[0]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from errno import EINVAL
+from errno import E2BIG, EINVAL
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import where
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from rawbpf.kernel.netns import NetNs
     from rawbpf.kernel.programs import Program
 
-_REASONS = {EINVAL: ("the program is not for this map (frags have to agree), or a kernel before 5.8", "")}
+_REASONS = {
+    EINVAL: ("the program is not for this map (frags have to agree), or a kernel before 5.8", ""),
+    E2BIG: ("the map has no such element, or no room for one more", ""),
+}
 
 
 def devmap(program: Program, map: Map, key: Any, dev: Device, *, netns: NetNs | None = None) -> Attachment:
@@ -33,7 +36,7 @@ def devmap(program: Program, map: Map, key: Any, dev: Device, *, netns: NetNs | 
         netns: the device's network namespace: name, path, process id, or an open file; by default this thread's own.
 
     Raises:
-        KernelError: ENODEV: no such device; EEXIST: the element is in use.
+        KernelError: ENODEV: no such device; EEXIST: the element is in use; E2BIG: there is no such element.
         SpecError: the map's values have no place for a program, or the program is not SEC("xdp/devmap").
     """
     check(program, "devmap", AttachType.XDP_DEVMAP, map, MapType.DEVMAP, MapType.DEVMAP_HASH)

@@ -52,6 +52,8 @@ def kprobe_multi(
     kind = AttachType.TRACE_KPROBE_SESSION if is_session else AttachType.TRACE_KPROBE_MULTI
     with where(symbol=program.name):
         found = matching(symbols) if isinstance(symbols, str) else list(symbols)
+        if not found:
+            raise SpecError("no functions are named")
         if cookies is not None and len(cookies) != len(found):
             raise SpecError(f"{len(cookies)} cookies for {len(found)} functions")
         try:

@@ -45,6 +45,8 @@ def tracing_multi(program: Program, functions: str | Iterable[str], *, cookies: 
         raise SpecError("the program is for one function", symbol=program.name, hint='SEC("fentry.multi/…")')
     with where(symbol=program.name):
         numbers = _numbers(functions)
+        if not numbers:
+            raise SpecError("no functions are named")
         if cookies is not None and len(cookies) != len(numbers):
             raise SpecError(f"{len(cookies)} cookies for {len(numbers)} functions")
         ids = struct.pack(f"={len(numbers)}I", *numbers)

@@ -59,6 +59,8 @@ def uprobe_multi(
         process = check_process(pid)
         path = find_binary(binary, process)
         offsets = _offsets(path, symbols)
+        if not offsets:
+            raise SpecError("no functions are named")
         for what, given in (("cookies", cookies), ("counters", ref_ctr_offsets)):
             if given is not None and len(given) != len(offsets):
                 raise SpecError(f"{len(given)} {what} for {len(offsets)} places")
