@@ -14,7 +14,6 @@ from attachkit import ROUNDS, load
 
 from rawbpf import attach
 from rawbpf.errors import KernelError, NotSupportedError, SpecError
-from rawbpf.kernel import info
 from rawbpf.uapi import LinkType
 
 if TYPE_CHECKING:
@@ -49,9 +48,9 @@ def test_all_maps(obj: Object) -> None:
         assert link.info.type == LinkType.ITER
         numbers = [int(line) for line in link.lines()]
         assert set(numbers) >= {map_.id for map_ in obj.maps.values()}
-        assert set(numbers) <= {map_.id for map_ in info.maps()} | set(numbers)
-        assert link.read() == b"".join(link)  # two more runs, in which nothing has changed
-        assert [int(line) for line in link.read().split()] == numbers
+        assert numbers == sorted(numbers)
+        for again in (link.read(), b"".join(link)):  # two more runs; others may make and close maps meanwhile
+            assert {int(line) for line in again.split()} >= {map_.id for map_ in obj.maps.values()}
 
 
 def test_the_elements_of_a_map(obj: Object) -> None:

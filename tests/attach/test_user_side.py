@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attachkit import GUEST, ROUNDS, load, value
+from attachkit import GUEST, ROUNDS, Watched, load, value
 
 from rawbpf import attach
 from rawbpf.errors import ElfError, KernelError, NotSupportedError, SpecError
@@ -21,8 +24,6 @@ from rawbpf.uapi import LinkType
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from attachkit import Watched
 
     from rawbpf.kernel.object import Object
     from rawbpf.kernel.programs import Program
@@ -217,6 +218,33 @@ def test_a_semaphore(obj: Object, watched: Watched) -> None:
     assert watched.do("g") == 0
 
 
+THROWER = """
+#include <cstdio>
+int main()
+{
+	for (int letter; (letter = std::getchar()) != EOF; std::fflush(stdout))
+		try {
+			throw letter;
+		} catch (int caught) {
+			std::printf("%c 0\\n", caught);
+		}
+}
+"""
+
+
+def test_the_probes_of_a_library(obj: Object, tmp_path: Path, require: Callable[[object, str], None]) -> None:
+    require(shutil.which("g++"), "no C++ compiler, to make what calls a library with probes")
+    subprocess.run(["g++", "-x", "c++", "-", "-o", tmp_path / "thrower"], input=THROWER, text=True, check=True)
+    with closing(Watched(tmp_path / "thrower")) as thrower:
+        obj.variables["process"].value = thrower.pid
+        with attach.usdt(obj.programs["probe"], "libstdc++.so.6", "libstdcxx", "throw", pid=thrower.pid):
+            thrower.do("x")
+            assert hits(obj, "probe") == 1
+            assert value(obj, "arguments")[0]  # where the exception is
+        thrower.do("x")
+        assert hits(obj, "probe") == 1
+
+
 def test_specs_are_given_back(obj: Object, watched: Watched) -> None:
     def used() -> list[int]:
         array = obj.maps["__bpf_usdt_specs"]
@@ -282,6 +310,7 @@ def test_no_such_function(obj: Object, watched: Watched) -> None:
     assert "plain" in hint
     message, hint, number = refused("uprobe", obj, "libc.so.6", "memcpy@GLIBC_9")
     assert "GLIBC_2.14" in hint
+    assert refused("uprobe_multi", obj, watched.binary, [])[0] == "no functions are named"
 
 
 def test_no_such_binary(obj: Object, binary: Path) -> None:
@@ -292,6 +321,7 @@ def test_no_such_binary(obj: Object, binary: Path) -> None:
     assert "no binary 'libc'" in message
     assert "libc.so.6" in hint
     assert "no ELF file" in refused("uprobe", obj, __file__, "plain")[0]
+    assert refused("uprobe", obj, "/usr", "plain")[0] == "/usr is no file"
 
 
 def test_no_such_process(obj: Object, watched: Watched) -> None:
