@@ -235,9 +235,7 @@ def _groups_near(path: str) -> str:
         there = []
     near = get_close_matches(name, there)
     return (
-        f"there are: {', '.join(f'{parent}/{found}' for found in near)}"
-        if near
-        else f"mkdir makes one below {_top()}"
+        f"there are: {', '.join(f'{parent}/{found}' for found in near)}" if near else f"mkdir makes one below {_top()}"
     )
 
 
