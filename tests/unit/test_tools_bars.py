@@ -57,12 +57,27 @@ def test_lines_come_now_and_then() -> None:
 
 def test_table_has_a_column_for_each_transfer() -> None:
     text = bars.table(
-        [Transfer("default", 0.5, subflows(MIB, 3 * MIB)), Transfer("bpf_rr", 0.25, subflows(2 * MIB, 2 * MIB))]
+        [
+            Transfer("default", 0.5, 4_000_000, subflows(MIB, 3 * MIB), []),
+            Transfer("bpf_rr", 0.25, 4_000_000, subflows(2 * MIB, 2 * MIB), []),
+        ]
     )
     assert [line.split() for line in text.splitlines()] == [
         ["default", "bpf_rr"],
         ["1", "10.0.1.1", ">", "10.0.1.2", *["1.00", "MiB", "25.0", "%"], *["2.00", "MiB", "50.0", "%"]],
         ["2", "10.0.2.1", ">", "10.0.2.2", *["3.00", "MiB", "75.0", "%"], *["2.00", "MiB", "50.0", "%"]],
         ["time", "0.50", "s", "0.25", "s"],
+        ["rate", "8.00", "MB/s", "16.00", "MB/s"],
     ]
     assert len({len(line) for line in text.splitlines()}) == 1
+
+
+def test_a_subflow_that_one_transfer_lacks_leaves_a_gap() -> None:
+    text = bars.table([Transfer("one", 1.0, MIB, subflows(MIB), []), Transfer("two", 1.0, MIB, subflows(MIB, MIB), [])])
+    assert text.splitlines()[2].split() == ["2", "10.0.2.1", ">", "10.0.2.2", "1.00", "MiB", "50.0", "%"]
+    assert len({len(line) for line in text.splitlines()}) == 1
+
+
+def test_share_of_a_subflow_when_nothing_was_sent() -> None:
+    transfer = Transfer("idle", 1.0, 0, subflows(0), [])
+    assert bars.share(transfer, transfer.subflows[0]) == 0.0

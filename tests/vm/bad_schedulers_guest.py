@@ -50,7 +50,7 @@ class Laboratory:
         for namespace in (client, server):
             mptcp.set_limits(namespace, COUNT - 1)
         mptcp.add_endpoint(server, self._ways[1].right, mptcp.EndpointFlag.SIGNAL)
-        self._listener = transfer._listener(server)
+        self._listener = transfer.listener(server)
         self._listener.settimeout(None)
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -66,8 +66,8 @@ class Laboratory:
 
     def connect(self, scheduler: str) -> socket.socket:
         self.client.sysctl(mptcp.SCHEDULER, scheduler)
-        sock = transfer._connected(self.client, (self._ways[0].right, self._listener.getsockname()[1]))
-        transfer._wait_for_subflows(sock, COUNT)
+        sock = transfer.connected(self.client, (self._ways[0].right, self._listener.getsockname()[1]))
+        transfer.wait_for_subflows(sock, COUNT)
         return sock
 
     def sent_by(self, scheduler: str) -> int:

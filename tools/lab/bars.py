@@ -57,19 +57,22 @@ class Bars:
 def table(transfers: Sequence[Transfer]) -> str:
     """The transfers side by side: what each subflow sent, and which share of all that is."""
     lines = [HEADER.format("", "") + "".join(f"{transfer.scheduler:>20}" for transfer in transfers)]
-    for place, subflow in enumerate(transfers[0].subflows):
+    paths = {(subflow.local, subflow.remote): subflow for transfer in transfers for subflow in transfer.subflows}
+    for path, subflow in paths.items():
         cells = []
         for transfer in transfers:
-            sent = transfer.subflows[place].bytes_sent
-            cells.append(f"{sent / MIB:8.2f} MiB {share(transfer, place):5.1f} %")
+            own = next((each for each in transfer.subflows if (each.local, each.remote) == path), None)
+            cells.append(f"{own.bytes_sent / MIB:8.2f} MiB {share(transfer, own):5.1f} %" if own else "")
         lines.append(_name(subflow) + "".join(f"{cell:>20}" for cell in cells))
     lines.append(HEADER.format("", "time") + "".join(f"{transfer.seconds:18.2f} s" for transfer in transfers))
+    rates = [transfer.received / transfer.seconds / 1e6 for transfer in transfers]
+    lines.append(HEADER.format("", "rate") + "".join(f"{rate:15.2f} MB/s" for rate in rates))
     return "\n".join(lines)
 
 
-def share(transfer: Transfer, place: int) -> float:
+def share(transfer: Transfer, subflow: Subflow) -> float:
     """What a subflow sent, in percent of what all sent."""
-    return 100 * transfer.subflows[place].bytes_sent / sum(subflow.bytes_sent for subflow in transfer.subflows)
+    return 100 * subflow.bytes_sent / (sum(each.bytes_sent for each in transfer.subflows) or 1)
 
 
 def _name(subflow: Subflow) -> str:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Paths between two namespaces: pairs of virtual Ethernet devices, each with a rate and a delay, over rtnetlink."""
+"""Paths between two namespaces: pairs of virtual Ethernet devices, each with rate, delay and loss, over rtnetlink."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +15,8 @@ from pyroute2.netlink import NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST
 from pyroute2.netlink.rtnl import RTM_NEWQDISC, TC_H_ROOT
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 from pyroute2.netlink.rtnl.tcmsg.common import time2tick
+
+from tools.lib.report import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +28,14 @@ QUEUE_PACKETS = 1000
 NLMSG_HEADER_SIZE = 16
 
 
+MAX_LOSS = 0xFFFFFFFF
+"""What netem takes for 100 %."""
+UNSHAPED = "max"
+MBIT = {"kbit": 1e-3, "mbit": 1.0, "gbit": 1e3}
+MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([a-z]+|%)")
+
+
 class Shape(NamedTuple):
     """What a path is like, in both directions."""
 
@@ -31,6 +43,35 @@ class Shape(NamedTuple):
     """Mbit/s."""
     delay: float = 0.0
     """Milliseconds, one way."""
+    loss: float = 0.0
+    """Percent of the packets."""
+
+    def __str__(self) -> str:
+        parts = [f"{self.rate:g} Mbit/s"]
+        parts += [f"{self.delay:g} ms"] if self.delay else []
+        parts += [f"{self.loss:g} % loss"] if self.loss else []
+        return ", ".join(parts)
+
+
+def parse_shape(text: str) -> Shape | None:
+    """`100mbit,10ms,1%`: rate, and if wanted delay and loss; `max` is a path as it comes. Raises ValueError."""
+    if text == UNSHAPED:
+        return None
+    rate = delay = loss = 0.0
+    for word in text.split(","):
+        match = QUANTITY.fullmatch(word.strip().lower())
+        number, unit = (float(match[1]), match[2]) if match else (0.0, "")
+        if unit in MBIT and not rate:
+            rate = number * MBIT[unit]
+        elif unit in MILLISECONDS and not delay:
+            delay = number * MILLISECONDS[unit]
+        elif unit == "%" and not loss and number <= 100:
+            loss = number
+        else:
+            raise ValueError(f"{text!r}: {word!r} is no rate (100mbit), delay (10ms) or loss (1%)")
+    if not rate:
+        raise ValueError(f"{text!r}: a path needs a rate (100mbit), or to be {UNSHAPED}")
+    return Shape(rate, delay, loss)
 
 
 class Link(NamedTuple):
@@ -74,7 +115,8 @@ def _shape(index: int, shape: Shape) -> None:
     options = {
         "delay": time2tick(shape.delay * 1000),
         "limit": QUEUE_PACKETS,
-        **dict.fromkeys(("loss", "gap", "duplicate", "jitter"), 0),
+        "loss": round(shape.loss / 100 * MAX_LOSS),
+        **dict.fromkeys(("gap", "duplicate", "jitter"), 0),
         "attrs": [("TCA_NETEM_RATE", rate)],
     }
     message = tcmsg()
@@ -97,5 +139,10 @@ def _request(message: tcmsg, kind: int, flags: int) -> None:
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.send(message.data)
         (error,) = struct.unpack_from("=i", sock.recv(65536), NLMSG_HEADER_SIZE)
+    if -error == errno.ENOENT:
+        raise ToolError(
+            "this kernel has no netem to give a path rate, delay or loss (CONFIG_NET_SCH_NETEM)",
+            hint=f"leave the paths as they come: --rate {UNSHAPED}, or --path {UNSHAPED} for each",
+        )
     if error:
         raise OSError(-error, f"setting up netem: {os.strerror(-error)}")

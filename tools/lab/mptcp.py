@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tools.lab.netns import Namespace
 
 SCHEDULER = "net.mptcp.scheduler"
+PATH_MANAGER = "net.mptcp.path_manager"
 AVAILABLE_SCHEDULERS = "net.mptcp.available_schedulers"
 
 

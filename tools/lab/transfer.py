@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Send a number of bytes over one MPTCP connection from one namespace to another, and watch its subflows meanwhile."""
+"""Send bytes over MPTCP connections between two namespaces, and watch their subflows meanwhile."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
+from contextlib import ExitStack
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from tools.lab import subflows
@@ -18,12 +20,40 @@ if TYPE_CHECKING:
     from tools.lab.subflows import Subflow
 
     Watch = Callable[[float, list[Subflow]], None]
+    Pair = tuple[socket.socket, socket.socket]
+    """Of a connection: the one that sends, or is the client's, comes first."""
 
 IPPROTO_MPTCP = 262
 CHUNK = bytes(1 << 18)
 CONNECT_SECONDS = 30.0
+SETTLE_SECONDS = 2.0
 TRANSFER_SECONDS = 300.0
 SAMPLE_SECONDS = 0.04
+
+
+class Direction(Enum):
+    """Who sends."""
+
+    UP = "up"  # the client
+    DOWN = "down"  # the server
+    BOTH = "both"
+
+
+class Traffic(NamedTuple):
+    """What is sent."""
+
+    size: int
+    """Bytes, over all streams; to each side, if both send."""
+    streams: int = 1
+    """Connections at a time."""
+    direction: Direction = Direction.UP
+
+
+class Sample(NamedTuple):
+    """What the subflows had sent at a moment."""
+
+    seconds: float
+    subflows: list[Subflow]
 
 
 class Transfer(NamedTuple):
@@ -31,32 +61,57 @@ class Transfer(NamedTuple):
 
     scheduler: str
     seconds: float
-    """From the first byte to the receiver's word that it has the last."""
+    """From the first byte to the last one received."""
+    received: int
+    """Bytes, by the applications."""
     subflows: list[Subflow]
+    """In the end; those of several streams over the same path are counted as one."""
+    samples: list[Sample]
 
 
-def run(client: Namespace, server: Namespace, address: str, size: int, count: int, watch: Watch) -> Transfer:
-    """Send `size` bytes from client to server over `count` subflows, all of which are up before the first byte.
+def run(
+    client: Namespace, server: Namespace, address: str, traffic: Traffic, count: int | None, watch: Watch
+) -> Transfer:
+    """Send what `traffic` says, each connection over `count` subflows, all of which are up before the first byte.
 
-    `watch` is called with seconds and subflows, while data flows and at the end. The scheduler is the one of the
-    client's namespace. Raises ToolError and OSError.
+    With a count of None, over those that come up in SETTLE_SECONDS. `watch` is called with seconds and subflows, while
+    data flows and at the end. The scheduler is the one of the client's namespace. Raises ToolError and OSError.
     """
     scheduler = client.sysctl("net.mptcp.scheduler")
-    with _listener(server) as listener:
-        receiver = threading.Thread(target=_receive, args=(listener, size), daemon=True)
-        receiver.start()
-        with _connected(client, (address, listener.getsockname()[1])) as sock:
-            _wait_for_subflows(sock, count)
-            seconds = _send_and_watch(sock, size, watch)
-            final = subflows.read(sock)
-            if len(final) != count:
-                raise ToolError(f"{len(final)} of {count} subflows are left at the end of the transfer")
-            watch(seconds, final)
-        receiver.join(CONNECT_SECONDS)
-    return Transfer(scheduler, seconds, final)
+    with ExitStack() as stack:
+        ways = _ways(_connect(client, server, address, traffic.streams, stack), traffic.direction)
+        senders = [sender for sender, _ in ways]
+        if count is None:
+            time.sleep(SETTLE_SECONDS)
+        else:
+            for sender in senders:
+                wait_for_subflows(sender, count)
+        samples = [Sample(0.0, _read(senders))]
+
+        def look(seconds: float) -> None:
+            samples.append(Sample(seconds, _read(senders)))
+            watch(*samples[-1])
+
+        seconds = _send_and_watch(ways, _shares(traffic), look)
+        look(seconds)
+    return Transfer(scheduler, seconds, sum(_shares(traffic)), samples[-1].subflows, samples)
 
 
-def _listener(server: Namespace) -> socket.socket:
+def merge(found: list[Subflow]) -> list[Subflow]:
+    """Subflows over the same path, which are of several connections, as one: with all that they sent."""
+    merged: dict[tuple[str, str], Subflow] = {}
+    for subflow in found:
+        path = subflow.local, subflow.remote
+        before = merged.get(path)
+        merged[path] = before._replace(bytes_sent=before.bytes_sent + subflow.bytes_sent) if before else subflow
+    return list(merged.values())
+
+
+def _read(senders: list[socket.socket]) -> list[Subflow]:
+    return merge([subflow for sender in senders for subflow in subflows.read(sender)])
+
+
+def listener(server: Namespace) -> socket.socket:
     """On all addresses, for subflows come to each."""
     with server.entered():
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
@@ -66,7 +121,8 @@ def _listener(server: Namespace) -> socket.socket:
     return sock
 
 
-def _connected(client: Namespace, address: tuple[str, int]) -> socket.socket:
+def connected(client: Namespace, address: tuple[str, int]) -> socket.socket:
+    """An MPTCP connection from the namespace, with the time limit of a transfer. Raises OSError."""
     with client.entered():
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP)
     sock.settimeout(CONNECT_SECONDS)
@@ -79,57 +135,80 @@ def _connected(client: Namespace, address: tuple[str, int]) -> socket.socket:
     return sock
 
 
-def _receive(listener: socket.socket, size: int) -> None:
-    """The server: take everything, say so, and wait for the client to go first, for its subflows are yet to be read."""
-    try:
-        connection, _ = listener.accept()
-        with connection:
-            connection.settimeout(TRANSFER_SECONDS)
-            received = 0
-            buffer = bytearray(len(CHUNK))
-            while received < size:
-                count = connection.recv_into(buffer)
-                if count == 0:
-                    return
-                received += count
-            connection.sendall(b"!")
-            connection.recv(1)
-    except OSError:
-        return  # the client is the one to tell of it
-
-
-def _wait_for_subflows(sock: socket.socket, count: int) -> None:
+def wait_for_subflows(sock: socket.socket, count: int) -> None:
+    """Return when so many are up. Raises ToolError if they do not come."""
     deadline = time.monotonic() + CONNECT_SECONDS
-    while sum(subflow.established for subflow in subflows.read(sock)) < count:
+    while (found := sum(subflow.established for subflow in subflows.read(sock))) < count:
         if time.monotonic() > deadline:
-            found = len(subflows.read(sock))
             raise ToolError(f"{found} of {count} subflows came up in {CONNECT_SECONDS:g} s")
         time.sleep(0.01)
 
 
-def _send_and_watch(sock: socket.socket, size: int, watch: Watch) -> float:
+def _connect(client: Namespace, server: Namespace, address: str, streams: int, stack: ExitStack) -> list[Pair]:
+    """Connections from client to server, over which a byte went each way: now they are MPTCP at both ends."""
+    listening = stack.enter_context(listener(server))
+    pairs = []
+    for _ in range(streams):
+        near = stack.enter_context(connected(client, (address, listening.getsockname()[1])))
+        far = stack.enter_context(listening.accept()[0])
+        far.settimeout(TRANSFER_SECONDS)
+        for sender, receiver in ((near, far), (far, near)):
+            sender.sendall(b"!")
+            receiver.recv(1)
+        pairs.append((near, far))
+    return pairs
+
+
+def _ways(pairs: list[Pair], direction: Direction) -> list[Pair]:
+    """Sender and receiver, for each that sends."""
+    up = pairs if direction is not Direction.DOWN else []
+    down = [(far, near) for near, far in pairs] if direction is not Direction.UP else []
+    return up + down
+
+
+def _shares(traffic: Traffic) -> list[int]:
+    """How much each stream carries, each way."""
+    least, more = divmod(traffic.size, traffic.streams)
+    shares = [least + (number < more) for number in range(traffic.streams)]
+    return shares * 2 if traffic.direction is Direction.BOTH else shares
+
+
+def _send(sock: socket.socket, size: int) -> None:
+    for start in range(0, size, len(CHUNK)):
+        sock.sendall(memoryview(CHUNK)[: size - start])
+
+
+def _receive(sock: socket.socket, size: int) -> None:
+    buffer = bytearray(len(CHUNK))
+    while size:
+        count = sock.recv_into(buffer, min(size, len(buffer)))
+        if not count:
+            raise ConnectionAbortedError("the sender closed the connection")
+        size -= count
+
+
+def _send_and_watch(ways: list[Pair], sizes: list[int], look: Callable[[float], None]) -> float:
     """Returns the seconds that it took."""
-    failure: list[OSError] = []
-    done = threading.Event()
+    failures: list[OSError] = []
 
-    def send() -> None:
+    def work(move: Callable[[socket.socket, int], None], sock: socket.socket, size: int) -> None:
         try:
-            for start in range(0, size, len(CHUNK)):
-                sock.sendall(memoryview(CHUNK)[: size - start])
-            if sock.recv(1) != b"!":
-                raise ConnectionAbortedError("the receiver closed the connection")
+            move(sock, size)
         except OSError as error:
-            failure.append(error)
-        finally:
-            done.set()
+            failures.append(error)
 
+    workers = []
+    for (sender, receiver), size in zip(ways, sizes, strict=True):
+        for move, sock in ((_send, sender), (_receive, receiver)):
+            workers.append(threading.Thread(target=work, args=(move, sock, size), daemon=True))
     begun = time.monotonic()
-    sender = threading.Thread(target=send, daemon=True)
-    sender.start()
-    while not done.wait(SAMPLE_SECONDS):
-        watch(time.monotonic() - begun, subflows.read(sock))
-    seconds = time.monotonic() - begun
-    sender.join()
-    if failure:
-        raise failure[0]
-    return seconds
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        while worker.is_alive() and not failures:
+            worker.join(SAMPLE_SECONDS)
+            if worker.is_alive():
+                look(time.monotonic() - begun)
+    if failures:
+        raise failures[0]
+    return time.monotonic() - begun

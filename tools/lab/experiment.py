@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""An experiment: two namespaces, paths between them, and the same transfer with one scheduler after the other.
+
+Whatever happens, what was loaded is unloaded; the namespaces end with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tools.lab import bars, links, mptcp, objects, svg, transfer
+from tools.lab.netns import Namespace
+from tools.lab.objects import PATH_MANAGER, SCHEDULER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tools.lab.links import Link, Shape
+    from tools.lab.objects import Say
+    from tools.lab.subflows import Subflow
+    from tools.lab.transfer import Traffic, Transfer
+
+KERNEL_PATH_MANAGER = "kernel"
+
+
+class Plan(NamedTuple):
+    """What to compare, over which paths."""
+
+    schedulers: Sequence[str]
+    """Names or objects, see objects.find; one run for each."""
+    shapes: Sequence[Shape | None]
+    """One for each path."""
+    traffic: Traffic
+    path_manager: str | None = None
+    """A name or an object, see objects.find; None for what the kernel starts with."""
+    backups: Sequence[int] = ()
+    """Paths by number, from 1, that serve as backups."""
+    plot: Path | None = None
+    """An SVG file to write."""
+    as_json: bool = False
+
+
+class Run(NamedTuple):
+    """What one scheduler made of it."""
+
+    object: Path | None
+    transfer: Transfer
+
+
+def run(plan: Plan) -> int:
+    say = _silent if plan.as_json else _aloud
+    with contextlib.ExitStack() as stack:
+        client, server = stack.enter_context(Namespace()), stack.enter_context(Namespace())
+        ways = connect(client, server, plan.shapes, plan.backups)
+        say(f"two network namespaces, joined by {_in_words(plan.shapes)}\n")
+        if plan.path_manager:
+            manager, _ = stack.enter_context(objects.provided(PATH_MANAGER, plan.path_manager, say))
+            for namespace in (client, server):
+                namespace.sysctl(mptcp.PATH_MANAGER, manager)
+            say(f"net.mptcp.path_manager={manager}")
+        results = [_run(client, server, ways, name, plan, say) for name in plan.schedulers]
+    say("\n" + bars.table([result.transfer for result in results]) + "\n")
+    say(f"available schedulers: {' '.join(SCHEDULER.in_kernel())}")
+    if plan.plot:
+        plan.plot.write_text(plot([result.transfer for result in results]))
+    if plan.as_json:
+        print(json.dumps(as_json(plan, results), indent=2))
+    return 0
+
+
+def connect(
+    client: Namespace, server: Namespace, shapes: Sequence[Shape | None], backups: Sequence[int] = ()
+) -> list[Link]:
+    """Join them. The server announces the addresses of all paths but the first, over which the client connects."""
+    ways = links.join(client, server, shapes)
+    for namespace in (client, server):
+        mptcp.set_limits(namespace, len(ways) - 1)
+    for number, way in enumerate(ways, 1):
+        if number > 1:
+            mptcp.add_endpoint(server, way.right, mptcp.EndpointFlag.SIGNAL)
+        if number in backups:
+            mptcp.add_endpoint(client, way.left, mptcp.EndpointFlag.SUBFLOW | mptcp.EndpointFlag.BACKUP)
+    return ways
+
+
+def _run(client: Namespace, server: Namespace, ways: list[Link], name: str, plan: Plan, say: Say) -> Run:
+    with objects.provided(SCHEDULER, name, say) as (scheduler, path):
+        for namespace in (client, server):
+            namespace.sysctl(mptcp.SCHEDULER, scheduler)
+        say(f"\n{plan.traffic.size / bars.MIB:g} MiB with net.mptcp.scheduler={scheduler}")
+        watch = _unwatched if plan.as_json else bars.Bars(sys.stdout, scheduler, plan.traffic.size).update
+        count = len(ways) if plan.path_manager in (None, KERNEL_PATH_MANAGER) else None
+        result = transfer.run(client, server, ways[0].right, plan.traffic, count, watch)
+        for namespace in (client, server):
+            namespace.sysctl(mptcp.SCHEDULER, "default")
+    return Run(path, result)
+
+
+def plot(transfers: Sequence[Transfer]) -> str:
+    """MiB by subflow over time, a panel for each transfer."""
+    panels = []
+    for result in transfers:
+        lines = [
+            svg.Line(
+                f"{place + 1}: {subflow.local} > {subflow.remote}",
+                [(sample.seconds, _sent(sample, subflow) / bars.MIB) for sample in result.samples],
+            )
+            for place, subflow in enumerate(result.subflows)
+        ]
+        panels.append(svg.Panel(result.scheduler, "seconds", "MiB sent", lines))
+    return svg.draw_lines(panels)
+
+
+def _sent(sample: transfer.Sample, of: Subflow) -> int:
+    """What it had sent then; nothing if it was not there."""
+    return next((s.bytes_sent for s in sample.subflows if (s.local, s.remote) == (of.local, of.remote)), 0)
+
+
+def as_json(plan: Plan, results: Sequence[Run]) -> dict[str, Any]:
+    return {
+        "kernel": os.uname().release,
+        "size": plan.traffic.size,
+        "streams": plan.traffic.streams,
+        "direction": plan.traffic.direction.value,
+        "path_manager": plan.path_manager,
+        "paths": [
+            {"rate_mbit": shape.rate, "delay_ms": shape.delay, "loss_percent": shape.loss} if shape else None
+            for shape in plan.shapes
+        ],
+        "runs": [
+            {
+                "scheduler": result.scheduler,
+                "object": objects.shown(path) if path else None,
+                "seconds": round(result.seconds, 4),
+                "received": result.received,
+                "subflows": [
+                    {
+                        "id": subflow.id,
+                        "local": subflow.local,
+                        "remote": subflow.remote,
+                        "bytes_sent": subflow.bytes_sent,
+                        "percent": round(bars.share(result, subflow), 2),
+                    }
+                    for subflow in result.subflows
+                ],
+                "samples": [
+                    [round(sample.seconds, 3), *(_sent(sample, subflow) for subflow in result.subflows)]
+                    for sample in result.samples
+                ],
+            }
+            for path, result in results
+        ],
+        "unloaded": not {result.scheduler for path, result in results if path} & set(SCHEDULER.in_kernel()),
+    }
+
+
+def _in_words(shapes: Sequence[Shape | None]) -> str:
+    if len(set(shapes)) > 1:
+        return "paths of " + "; ".join(str(shape or "any rate") for shape in shapes)
+    each = f" of {shapes[0]} each" if shapes[0] else ""
+    return f"{len(shapes)} paths{each}" if len(shapes) > 1 else f"a path{each.removesuffix(' each')}"
+
+
+def _aloud(text: str) -> None:
+    print(text, flush=True)
+
+
+def _silent(text: str) -> None:
+    """With --json, the object is all that is said."""
+
+
+def _unwatched(seconds: float, subflows: list[Subflow]) -> None:
+    """With --json, nothing is drawn."""

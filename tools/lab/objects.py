@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Schedulers and path managers by name: the kernel's own, those of objs/, and objects of the user.
+
+Loading and unloading is done by the very commands that a user would type.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tools.lib.machine import ROOT
+from tools.lib.report import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Say = Callable[[str], None]
+
+OBJECTS = ROOT / "objs"
+PINS = Path("/sys/fs/bpf/rawbpf")
+"""Where `rawbpf load` keeps what it loads, by the object's name."""
+
+
+class Role(NamedTuple):
+    """Something of MPTCP that BPF can be."""
+
+    what: str
+    available: Path
+    """The file that lists those which the kernel has."""
+    names: tuple[str, ...]
+    """Of the objects in objs/, by the name that the kernel is to know them by."""
+
+    def in_kernel(self) -> list[str]:
+        try:
+            return self.available.read_text().split()
+        except FileNotFoundError:
+            raise ToolError(
+                f"this kernel has no {self.available}", hint="it needs CONFIG_MPTCP, and Linux 6.15"
+            ) from None
+
+
+SYSCTLS = Path("/proc/sys/net/mptcp")
+SCHEDULER = Role("scheduler", SYSCTLS / "available_schedulers", ("mptcp_bpf_{}",))
+PATH_MANAGER = Role("path manager", SYSCTLS / "available_path_managers", ("mptcp_bpf_{}_pm", "mptcp_bpf_{}"))
+
+
+def find(role: Role, name: str, objects: Path = OBJECTS) -> Path | None:
+    """The object that has to be loaded for `name`: a path that ends in .o, or one of objs/ (`rr` is mptcp_bpf_rr.o).
+
+    None for one that the kernel has. Raises ToolError if there is no such thing.
+    """
+    if name.endswith(".o"):
+        if not Path(name).is_file():
+            raise ToolError(f"{name}: no such object")
+        return Path(name).absolute()
+    if name in role.in_kernel():
+        return None
+    for pattern in role.names:
+        path = objects / (pattern.format(name.removeprefix("bpf_")) + ".o")
+        if path.is_file():
+            return path
+    ours = ", ".join(sorted(path.name for path in objects.glob("mptcp_bpf_*.o")))
+    raise ToolError(
+        f"there is no {role.what} {name}: the kernel has {', '.join(role.in_kernel())}",
+        hint=f"{shown(objects)} has {ours}; an object of your own is named by its path, {name}.o",
+    )
+
+
+@contextlib.contextmanager
+def provided(role: Role, name: str, say: Say) -> Iterator[tuple[str, Path | None]]:
+    """The name by which the kernel knows it meanwhile, and the object that was loaded for it."""
+    path = find(role, name)
+    if not path:
+        yield name, None
+        return
+    before = role.in_kernel()
+    with loaded(path, say):
+        new = [name for name in role.in_kernel() if name not in before]
+        if len(new) != 1:
+            raise ToolError(f"{path}: brings {len(new)} {role.what}s where one is wanted")
+        yield new[0], path
+    if new[0] in role.in_kernel():
+        raise ToolError(f"{new[0]} is unloaded, and still in {role.available}")
+
+
+@contextlib.contextmanager
+def loaded(path: Path, say: Say, *options: str) -> Iterator[Path]:
+    """Load an object, and unload it in the end. Yields the directory of its pins."""
+    name = path.name.partition(".")[0]
+    pins = PINS / name
+    if pins.exists():
+        raise ToolError(f"{name} is loaded already", hint=f"unload it first: python -m rawbpf unload {name}")
+    try:
+        _rawbpf(say, "load", shown(path), *options)
+        yield pins
+    finally:
+        if pins.exists():
+            _rawbpf(say, "unload", name)
+
+
+def _rawbpf(say: Say, *arguments: str) -> None:
+    say(f"$ python -m rawbpf {shlex.join(arguments)}")
+    done = subprocess.run([sys.executable, "-m", "rawbpf", *arguments], cwd=ROOT, capture_output=True, text=True)
+    say(done.stdout.rstrip())
+    if done.returncode != 0:
+        raise ToolError(f"rawbpf {arguments[0]} failed: {done.stderr.strip()}")
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it in the checkout."""
+    with contextlib.suppress(ValueError):
+        return str(path.relative_to(ROOT))
+    return str(path)
