@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The measurements of the talk 'BPF on MPTCP': iperf3, rsync and Redis over paths of 100 Mbit/s.
+
+The programs are Debian's, as they are. objs/mptcpify.o turns the TCP sockets of those in one cgroup into MPTCP sockets;
+plain TCP is measured beside it, outside of that cgroup. Each measurement looks at the connections of the program while
+it runs: all that should be MPTCP are, with as many subflows as there are paths and no fallback, or it fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tools.lab import experiment, figure_plots, mptcp, objects, programs
+from tools.lab.links import Shape
+from tools.lab.netns import Namespace
+from tools.lab.objects import SCHEDULER
+from tools.lib.report import ToolError, note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tools.lab.programs import Connection
+
+RATE = 100.0
+"""Mbit/s, of each path."""
+PATHS = 8
+SCHEDULERS = ("default", "rr", "red", "burst")
+FILE_SIZE = 192 << 20
+TEXT = "".join(f"line {number}: the quick brown fox jumps over the lazy dog\n" for number in range(1 << 14)).encode()
+REDIS_SIZES = {"3 bytes": (3, 4000), "64 KiB": (65536, 400)}
+"""Size of the values, and how many requests of a kind."""
+REDIS_CLIENTS = 20
+REDIS_SERVER = Path("/usr/bin/redis-check-rdb")
+"""Debian's redis-tools has the server's program under the name of a checking tool; it goes by the name it is called."""
+LOOK_SECONDS = 0.1
+PORTS = {"iperf3": 5201, "rsync": 8730, "redis": 6379}
+
+
+class Bench(NamedTuple):
+    """Where programs run."""
+
+    client: Namespace
+    server: Namespace
+    address: str
+    """Of the server, over the first path."""
+    paths: int
+    group: Path | None
+    """The cgroup whose sockets are MPTCP; None for plain TCP."""
+
+
+def measure(directory: Path, *, seconds: int) -> int:
+    """Measure everything, print it, and write figures.json and the plots into the directory."""
+    begun = time.monotonic()
+    directory.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        group = stack.enter_context(programs.own_cgroup())
+        option = f"cgroup_id={group.stat().st_ino}"
+        stack.enter_context(objects.loaded(objects.OBJECTS / "mptcpify.o", note, "--set", option))
+        schedulers = [stack.enter_context(objects.provided(SCHEDULER, name, note))[0] for name in SCHEDULERS]
+        results: dict[str, Any] = {
+            "kernel": os.uname().release,
+            "cpus": os.cpu_count(),
+            "host_load": os.environ.get("RAWBPF_HOST_LOAD"),
+            "rate_mbit": RATE,
+            "iperf3": _iperf3_by_paths(schedulers, group, seconds),
+            "rsync": _in_both(_rsync, group),
+            "redis": _in_both(_redis, group),
+        }
+    results["seconds"] = round(time.monotonic() - begun)
+    (directory / "figures.json").write_text(json.dumps(results, indent=1) + "\n")
+    for name, picture in figure_plots.draw(results).items():
+        (directory / name).write_text(picture)
+    print(figure_plots.tables(results))
+    return 0
+
+
+@contextlib.contextmanager
+def _bench(paths: int, group: Path | None) -> Iterator[Bench]:
+    with Namespace() as client, Namespace() as server:
+        ways = experiment.connect(client, server, [Shape(RATE)] * paths)
+        yield Bench(client, server, ways[0].right, paths, group)
+
+
+def _in_both(measurement: Any, group: Path) -> dict[str, Any]:
+    """Over one path with TCP, and over all with MPTCP and the kernel's scheduler."""
+    results = {}
+    for name, paths, where in (("TCP", 1, None), ("MPTCP", PATHS, group)):
+        with _bench(paths, where) as bench:
+            results[name] = measurement(bench)
+    return results
+
+
+def _iperf3_by_paths(schedulers: Sequence[str], group: Path, seconds: int) -> dict[str, list[float]]:
+    """MB/s by scheduler, over one path, two, and so on."""
+    results: dict[str, list[float]] = {name: [] for name in schedulers}
+    for paths in range(1, PATHS + 1):
+        with _bench(paths, group) as bench:
+            for name in schedulers:
+                for namespace in (bench.client, bench.server):
+                    namespace.sysctl(mptcp.SCHEDULER, name)
+                results[name].append(_iperf3(bench, seconds))
+                note(f"iperf3, {paths} paths, {name}: {results[name][-1]} MB/s")
+            for namespace in (bench.client, bench.server):
+                namespace.sysctl(mptcp.SCHEDULER, "default")
+    return results
+
+
+def _iperf3(bench: Bench, seconds: int) -> float:
+    port = PORTS["iperf3"]
+    with _server(bench, ["iperf3", "-4", "-s", "-1"], port):
+        command = ["iperf3", "-4", "-c", bench.address, "-t", str(seconds), "-O", "1", "-J"]
+        output = _client(bench, command)
+    return round(float(json.loads(output)["end"]["sum_received"]["bits_per_second"]) / 8e6, 2)
+
+
+def _rsync(bench: Bench) -> dict[str, float]:
+    """MB/s by kind of file."""
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="mptcp-lab-") as name:
+        source, target, config = (Path(name) / part for part in ("source", "target", "rsyncd.conf"))
+        config.write_text(f"use chroot = no\nuid = root\ngid = root\n[in]\npath = {target}\nread only = no\n")
+        port = PORTS["rsync"]
+        for kind, write in FILES.items():
+            write(source)
+            target.mkdir()
+            daemon = ["rsync", "--daemon", "--no-detach", f"--port={port}", f"--config={config}"]
+            with _server(bench, daemon, port):
+                begun = time.monotonic()
+                _client(bench, ["rsync", "--whole-file", str(source), f"rsync://{bench.address}:{port}/in/"])
+                results[kind] = round(FILE_SIZE / (time.monotonic() - begun) / 1e6, 2)
+            note(f"rsync, {bench.paths} paths, {kind}: {results[kind]} MB/s")
+            if (target / source.name).stat().st_size != FILE_SIZE:
+                raise ToolError(f"rsync of {kind}: the copy is not as long as the file")
+            (target / source.name).unlink()
+            target.rmdir()
+    return results
+
+
+def _write_random(path: Path) -> None:
+    with path.open("wb") as file:
+        for _ in range(FILE_SIZE >> 20):
+            file.write(os.urandom(1 << 20))
+
+
+def _write_text(path: Path) -> None:
+    with path.open("wb") as file:
+        while file.tell() < FILE_SIZE:
+            file.write(TEXT[: FILE_SIZE - file.tell()])
+
+
+def _write_zeros(path: Path) -> None:
+    path.write_bytes(b"")
+    os.truncate(path, FILE_SIZE)
+
+
+FILES = {"random": _write_random, "text": _write_text, "zeros, sparse": _write_zeros}
+
+
+def _redis(bench: Bench) -> dict[str, dict[str, float]]:
+    """Requests a second, and milliseconds, by command and size of the value."""
+    port = PORTS["redis"]
+    server = ["redis-server", "--port", str(port), "--save", "", "--protected-mode", "no"]
+    results = {}
+    with _server(bench, ["/bin/bash", "-c", 'exec -a "$1" "$0" "${@:2}"', str(REDIS_SERVER), *server], port):
+        for what, (size, requests) in REDIS_SIZES.items():
+            command = ["redis-benchmark", "-h", bench.address, "-p", str(port), "-t", "set,get", "--csv"]
+            counts = ["-d", str(size), "-n", str(requests), "-c", str(REDIS_CLIENTS)]
+            for row in csv.DictReader(_client(bench, [*command, *counts]).splitlines()):
+                results[f"{row['test']}, {what}"] = {
+                    "requests_per_second": float(row["rps"]),
+                    "mean_ms": float(row["avg_latency_ms"]),
+                    "p99_ms": float(row["p99_latency_ms"]),
+                }
+                note(f"redis, {bench.paths} paths, {row['test']}, {what}: {row['rps']} requests/s")
+    return results
+
+
+@contextlib.contextmanager
+def _server(bench: Bench, command: list[str], port: int) -> Iterator[None]:
+    with programs.started(bench.server, command, bench.group):
+        programs.wait_for_port(bench.server, port)
+        yield
+
+
+def _client(bench: Bench, command: list[str]) -> str:
+    """What it prints; raises ToolError if it fails, or if its connections were not what they should be."""
+    with (
+        tempfile.TemporaryFile("w+") as output,
+        programs.started(bench.client, command, bench.group, output=output.fileno()) as process,
+    ):
+        seen: list[Connection] = []
+        while process.poll() is None:
+            seen = max(seen, programs.connections(process.pid), key=_rank)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_SECONDS)
+        output.seek(0)
+        text = output.read()
+    if process.returncode:
+        raise ToolError(f"{command[0]} failed: {text.strip()[-500:]}")
+    _check(command[0], bench, seen)
+    return text
+
+
+def _rank(seen: list[Connection]) -> tuple[int, int]:
+    """The fullest view of a program's connections is the one that counts: subflows take a moment to join."""
+    return sum(connection.subflows for connection in seen), len(seen)
+
+
+def _check(name: str, bench: Bench, seen: list[Connection]) -> None:
+    if not seen:
+        raise ToolError(f"{name}: no connection of it was seen")
+    if bench.group is None:
+        if any(connection.mptcp for connection in seen):
+            raise ToolError(f"{name}: is to be plain TCP, and has MPTCP connections: {seen}")
+    elif not all(connection.mptcp and not connection.fallback for connection in seen):
+        raise ToolError(f"{name}: not all of its connections are MPTCP: {seen}")
+    elif max(connection.subflows for connection in seen) != bench.paths:
+        raise ToolError(f"{name}: its connections have not {bench.paths} subflows: {seen}")
