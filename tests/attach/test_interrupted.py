@@ -11,6 +11,8 @@ from attachkit import GUEST, load, value
 
 from rawbpf import attach
 from rawbpf.kernel import perf_event, syscall, tracefs
+from rawbpf.kernel.attach.usdt_specs import Specs
+from rawbpf.kernel.links import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +67,47 @@ def test_a_usdt_probe(obj: Object, watched: Watched, monkeypatch: pytest.MonkeyP
     with pytest.raises(KeyboardInterrupt):
         attach.usdt(obj.programs["probe"], watched.binary, "watched", "twice", pid=watched.pid)
     monkeypatch.undo()
-    specs = obj.maps["__bpf_usdt_specs"]
-    assert not any(specs.raw_value(number.to_bytes(4, "little"))[-6] for number in range(4))
+    assert specs_in_use(obj) == []
     watched.do("t")
     assert value(obj, "hits_probe") == 0
+
+
+def specs_in_use(obj: Object) -> list[int]:
+    specs = obj.maps["__bpf_usdt_specs"]
+    return [number for number in range(4) if specs.raw_value(number.to_bytes(4, "little"))[-6]]
+
+
+@pytest.mark.parametrize(("owner", "moment"), [(Link, "close"), (Specs, "give_back")])
+def test_the_end_of_a_usdt_probe(
+    obj: Object, watched: Watched, monkeypatch: pytest.MonkeyPatch, owner: type, moment: str
+) -> None:
+    link = attach.usdt(obj.programs["probe"], watched.binary, "watched", "twice", pid=watched.pid)
+    assert specs_in_use(obj) == [0, 1]
+    real = getattr(owner, moment)
+
+    def interrupt(made: Any) -> None:
+        monkeypatch.undo()
+        if owner is Link:
+            real(made)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(owner, moment, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        link.close()
+    assert specs_in_use(obj) == []
+
+
+def test_a_usdt_probe_that_is_pinned_keeps_its_specs(obj: Object, watched: Watched, bpffs_dir: Path) -> None:
+    with attach.usdt(obj.programs["probe"], watched.binary, "watched", "twice", pid=watched.pid) as link:
+        link.pin(bpffs_dir / "link")
+    del link
+    assert specs_in_use(obj) == [0, 1]
+    watched.do("t")
+    assert value(obj, "hits_probe") == 2
+
+
+def test_a_usdt_probe_that_is_forgotten_gives_its_specs_back(obj: Object, watched: Watched) -> None:
+    link = attach.usdt(obj.programs["probe"], watched.binary, "watched", "twice", pid=watched.pid)
+    with pytest.warns(ResourceWarning):
+        del link
+    assert specs_in_use(obj) == []

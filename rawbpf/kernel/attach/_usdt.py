@@ -6,7 +6,7 @@ program.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from errno import EINVAL, ENOENT
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +82,24 @@ class UsdtLink(Link):
         self._specs = specs
 
     def close(self) -> None:
+        try:
+            self._end()
+        except KeyboardInterrupt:
+            self._end()  # the specs are nobody's, and there are not many
+            raise
+
+    def _end(self) -> None:
         super().close()
-        if self._specs is not None and not self.pins:
+        if self._specs is not None and self.pins:
+            self._specs.close()
+        elif self._specs is not None:
             self._specs.give_back()
+
+    def __del__(self) -> None:
+        specs = getattr(self, "_specs", None)
+        if specs is not None and not self.pins:  # forgotten, or interrupted before anybody had it
+            with suppress(KernelError):
+                specs.give_back()
 
 
 class UsdtAttachment(Attachment):
