@@ -70,7 +70,9 @@ class MapPlanner:
         names: set[str] = set()
         waiting: list[MapSpec] = []  # for the maps that they are to hold
         for map_ in self.spec.maps.values():
-            if not is_wanted(map_, self.target.features) or (map_.kind == "struct_ops" and map_.name not in prepared):
+            if why_not_created(map_, self.target.features):
+                continue
+            if map_.kind == "struct_ops" and map_.name not in prepared:
                 continue
             with where(symbol=map_.name):
                 yield from self._create_map(map_, prepared.get(map_.name))
@@ -240,9 +242,19 @@ def _check_slot(map_: MapSpec, index: int) -> None:
         )
 
 
-def is_wanted(map_: MapSpec, features: Features) -> bool:
-    """Whether a map is to be created: unless the user does not want it, or the kernel has no such variables."""
-    return map_.autocreate and (map_.kind != "percpu" or features.has("percpu_data"))
+def why_not_created(map_: MapSpec, features: Features) -> str:
+    """Why a map is not to be created: the user does not want it, or the kernel has no such variables; else empty.
+
+    Objects whose loaded programs use no variables can be loaded into such kernels as well (as with libbpf): compilers
+    make sections for string literals that nothing refers to.
+    """
+    if not map_.autocreate:
+        return "its autocreate is False"
+    if map_.kind == "percpu":
+        return "" if features.has("percpu_data") else "the kernel has no per-CPU variables (Linux 7.3)"
+    if map_.kind in DATA_KINDS:
+        return "" if features.has("global_data") else "the kernel has no global variables (Linux 5.2)"
+    return ""
 
 
 def round_ring_size(size: int, page_size: int) -> int:

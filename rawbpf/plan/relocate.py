@@ -18,7 +18,7 @@ from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
 from rawbpf.objfile.spec import ProgramSpec
 from rawbpf.plan.jump_tables import JumpTables
-from rawbpf.plan.map_steps import is_wanted
+from rawbpf.plan.map_steps import why_not_created
 from rawbpf.plan.plan import Note
 from rawbpf.plan.probe_read import use_older_reads
 from rawbpf.plan.steps import Slot
@@ -92,6 +92,8 @@ class Linker:
     ) -> None:
         self._spec = spec
         self._features = features or Modern()
+        whys = {name: why_not_created(map_, self._features) for name, map_ in spec.maps.items()}
+        self._absent = {name: why for name, why in whys.items() if why}
         self._externs = externs
         self._fd_array = fd_array
         text = spec.elf.find(".text")
@@ -255,7 +257,7 @@ class Linker:
             raise RelocationError("an ld_imm64 lacks its second half")
         first, second = insns[slot], insns[slot + 1]
         if symbol.extern:
-            self._load_extern(first, second, slot, symbol, slots)
+            self._load_extern(insns, slot, symbol, slots)
             return
         map_ = self._maps.get((symbol.shndx, symbol.value))
         if map_ is not None:
@@ -274,23 +276,23 @@ class Linker:
 
     def _load_map(self, insns: list[Insn], slot: int, map_: MapSpec, src: PseudoSrc, slots: list[Slot]) -> None:
         first = insns[slot]
-        if not is_wanted(map_, self._features):
+        if map_.name in self._absent:
             for insn in insns[slot : slot + 2]:
                 poison(insn, POISON_MAP + self._map_numbers[map_.name])
-            why = "" if map_.kind != "percpu" else ": the kernel has no per-CPU variables (Linux 7.3)"
-            first.note = f"poisoned: map {map_.name} is not created{why if map_.autocreate else ''}"
+            first.note = f"poisoned: map {map_.name} is not created: {self._absent[map_.name]}"
             return
         first.src, first.imm = src, 0
         slots.append(Slot(slot * i.INSN_SIZE + 4, f"map:{map_.name}"))
         inside = f" + {insns[slot + 1].imm}" if src == PseudoSrc.MAP_VALUE else ""
         first.note = f"map {map_.name}{inside}"
 
-    def _load_extern(self, first: Insn, second: Insn, slot: int, symbol: Symbol, slots: list[Slot]) -> None:
+    def _load_extern(self, insns: list[Insn], slot: int, symbol: Symbol, slots: list[Slot]) -> None:
+        first, second = insns[slot], insns[slot + 1]
         if symbol.name in self._kconfig:
             second.imm = i.s32(first.imm + self._kconfig[symbol.name])
-            first.src, first.imm = PseudoSrc.MAP_VALUE, 0
-            slots.append(Slot(slot * i.INSN_SIZE + 4, f"map:{KCONFIG}"))
-            first.note = f"kconfig {symbol.name}"
+            self._load_map(insns, slot, self._spec.maps[KCONFIG], PseudoSrc.MAP_VALUE, slots)
+            if KCONFIG not in self._absent:
+                first.note = f"kconfig {symbol.name}"
             return
         extern = self._extern(symbol)
         if extern.found and extern.btf_id:

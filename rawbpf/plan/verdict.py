@@ -61,10 +61,10 @@ def _poisoned(number: int, note: Note | None) -> tuple[str, str]:
             "guard it with bpf_core_field_exists(), bpf_core_type_exists() or bpf_core_enum_value_exists()",
         )
     if POISON_MAP <= number < POISON_MAP + _POISON_RANGE:
-        return (
-            f"it uses a map that is not created: {what or f'map number {number - POISON_MAP}'}",
-            "create the map (autocreate), or keep the program from reaching it by a constant in .rodata",
-        )
+        way_out = "create the map (autocreate), or keep the program from reaching it by a constant in .rodata"
+        if "the kernel has no " in what:
+            way_out = "leave the program out (autoload), or use elements of a map instead of variables"
+        return f"it uses a map that is not created: {what or f'map number {number - POISON_MAP}'}", way_out
     if POISON_KFUNC <= number < POISON_KFUNC + _POISON_RANGE:
         return (
             f"it calls a kernel function that this kernel does not have: {what or f'extern {number - POISON_KFUNC}'}",

@@ -223,6 +223,29 @@ def test_variables_where_arrays_cannot_be_mapped() -> None:
     assert not any(value & MapFlag.MMAPABLE for value in flags.values())
 
 
+@pytest.mark.parametrize(("name", "map_"), [("data", ".data"), ("kconfig", ".kconfig")])
+def test_a_kernel_without_variables(name: str, map_: str) -> None:
+    spec = opened(name)
+    target = kernel_for(spec)
+    target.features = Lacks("global_data")
+    plan = make_plan(spec, target)
+    assert not plan.maps
+    assert not plan.variables
+    assert not any(isinstance(step, s.UpdateMap | s.FreezeMap | s.BindMap) for step in plan.steps)
+    assert not any(slot.handle.startswith("map:") for step in plan.programs for slot in step.slots)
+    notes = {note.text for notes in plan.notes.values() for note in notes}
+    assert f"poisoned: map {map_} is not created: the kernel has no global variables (Linux 5.2)" in notes
+
+
+def test_a_kernel_without_variables_has_other_maps() -> None:
+    spec = opened("maps")
+    target = kernel_for(spec)
+    target.features = Lacks("global_data")
+    assert {step.handle for step in make_plan(spec, target).maps} == {
+        step.handle for step in make_plan(spec, kernel_for(spec)).maps if step.kind == "map"
+    }
+
+
 def test_names_of_data_maps() -> None:
     spec = parse_object((OBJS / "kconfig.el.o").read_bytes(), path="mptcp_bpf_rr.o")
     plan = make_plan(spec, kernel_for(spec))

@@ -315,7 +315,7 @@ def test_map_that_is_not_created_poisons_its_users() -> None:
     plan = make_plan(spec, kernel(make_btf()))
     assert code(plan)[:2] == [Insn(0x85, imm=POISON_MAP + 1)] * 2
     assert program(plan).slots == ()
-    assert plan.notes["prog:f"][0].text == "poisoned: map m is not created"
+    assert plan.notes["prog:f"][0].text == "poisoned: map m is not created: its autocreate is False"
     assert [map_.name for map_ in plan.maps] == ["other"]
 
 

@@ -75,11 +75,13 @@ def test_log_that_names_no_instruction() -> None:
 
 
 NOTE = Note(7, "poisoned: map m is not created")
+OLD_KERNEL = Note(7, "poisoned: map .bss is not created: the kernel has no global variables (Linux 5.2)")
 
 UNKNOWN = [
     (POISON_CORE, (), "an unresolved CO-RE relocation", "bpf_core_type_exists"),
     (POISON_MAP + 3, (), "map number 3", "autocreate"),
     (POISON_MAP + 3, (NOTE,), "it uses a map that is not created: map m is not created", "autocreate"),
+    (POISON_MAP + 3, (OLD_KERNEL,), "no global variables (Linux 5.2)", "instead of variables"),
     (POISON_KFUNC + 5, (), "extern 5", "bpf_ksym_exists"),
     (4711, (), "", ""),
 ]
