@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""tools/mptcp-lab in the test kernel: paths that differ, schedulers by name and by file, a plot that comes out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = pytest.mark.vm
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = 4 << 20
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built(require: Callable[[object, str], None]) -> None:
+    sys.path.insert(0, str(ROOT))
+    from tools.lib import kernel
+
+    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
+
+
+def lab(*arguments: str | Path) -> dict[str, Any]:
+    words = [sys.executable, ROOT / "tools" / "mptcp-lab", "--json", "--size", "4", *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result["unloaded"] is True
+    return result
+
+
+def test_two_paths_two_schedulers_and_a_plot(tmp_path: Path) -> None:
+    own, plot = tmp_path / "mine.o", tmp_path / "plot.svg"
+    shutil.copy(ROOT / "objs" / "mptcp_bpf_first.o", own)
+    paths = ["--path", "100mbit,5ms", "--path", "50mbit,10ms,0.1%"]
+    traffic = ["--streams", "2", "--direction", "down"]
+    result = lab(*paths, *traffic, "--scheduler", "rr", "--scheduler", own, f"--plot={plot}")
+    assert result["paths"][1] == {"rate_mbit": 50, "delay_ms": 10, "loss_percent": 0.1}
+    round_robin, first = result["runs"]
+    assert [round_robin["scheduler"], first["scheduler"]] == ["bpf_rr", "bpf_first"]
+    assert [subflow["local"] for subflow in first["subflows"]] == ["10.0.1.2", "10.0.2.2"]
+    assert all(subflow["bytes_sent"] > SIZE / 4 for subflow in round_robin["subflows"])
+    assert first["subflows"][0]["bytes_sent"] >= SIZE
+    assert first["subflows"][1]["bytes_sent"] == 0
+    for run in result["runs"]:
+        assert run["received"] == SIZE
+        assert run["samples"] == sorted(run["samples"])
+        assert run["samples"][-1][1:] == [subflow["bytes_sent"] for subflow in run["subflows"]]
+    lines = ElementTree.parse(plot).getroot().findall(".//{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 4
+    assert not list((ROOT / "build").glob("guest-*"))
+
+
+def test_a_backup_carries_nothing_while_the_other_works() -> None:
+    result = lab("--paths", "2", "--backup", "2", "--scheduler", "bkup")
+    (run,) = result["runs"]
+    assert run["subflows"][0]["bytes_sent"] >= SIZE
+    assert run["subflows"][1]["bytes_sent"] == 0
+
+
+def test_a_path_manager_in_bpf_makes_the_subflows() -> None:
+    result = lab("--paths", "2", "--path-manager", "netlink")
+    (run,) = result["runs"]
+    assert result["path_manager"] == "netlink"
+    assert [subflow["remote"] for subflow in run["subflows"]] == ["10.0.1.2", "10.0.2.2"]

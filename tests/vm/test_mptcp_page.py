@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""docs/mptcp.md is true: its commands are run in the test kernel, one after the other, and print what the page shows.
+
+Numbers may differ, and so may the width of columns. A line of the page that is … stands for any lines.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+pytestmark = pytest.mark.vm
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "mptcp.md").read_text()
+MARK = "=====of the test====="
+ANYTHING = "…"
+SAVED = re.compile(r"`(build/\w+\.c)`:\n\n```c\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NUMBER = re.compile(r"\b[0-9a-f]{16}\b|\d+(?:\.\d+)*")
+
+
+class Command(NamedTuple):
+    line: str
+    output: list[str]
+
+
+def commands(page: str) -> list[Command]:
+    found: list[Command] = []
+    for block in BLOCK.findall(page):
+        for line in block.splitlines():
+            if line.startswith("$ "):
+                found.append(Command(line[2:], []))
+            else:
+                found[-1].output.append(line)
+    return found
+
+
+def normal(line: str) -> str:
+    return " ".join(NUMBER.sub("#", line.replace(f"{ROOT}/", "")).split())
+
+
+def matches(page: Sequence[str], printed: Sequence[str]) -> bool:
+    """Whether the lines are those of the page."""
+    if not page or not printed:
+        return not printed and all(line == ANYTHING for line in page)
+    if page[0] == ANYTHING:
+        return matches(page[1:], printed) or matches(page, printed[1:])
+    return normal(page[0]) == normal(printed[0]) and matches(page[1:], printed[1:])
+
+
+def test_lines_match_but_for_their_numbers() -> None:
+    assert matches(["a 5 MiB", "b"], ["a   71.25 MiB", "b"])
+    assert matches(["tag ab34567890abcdef", ANYTHING, "c"], ["tag 1234567890abcdef", "x", "y", "c"])
+    assert matches(["a", ANYTHING], ["a"])
+    assert not matches(["a 5 MiB"], ["a 5 KiB"])
+    assert not matches(["a"], ["a", "b"])
+    assert not matches(["a", ANYTHING, "c"], ["a", "c", "d"])
+
+
+@pytest.fixture(scope="module")
+def outputs(require: Callable[[object, str], None]) -> Iterator[list[list[str]]]:
+    """What each command of the page prints."""
+    sys.path.insert(0, str(ROOT))
+    from tools.lib import kernel
+
+    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
+    (ROOT / "build").mkdir(exist_ok=True)
+    written = []
+    for name, text in SAVED.findall(PAGE):
+        written.append(ROOT / name)
+        written[-1].write_text(text)
+    script = "\n".join(f"echo {shlex.quote(MARK)}; {{ {command.line}\n}} 2>&1" for command in commands(PAGE))
+    words = [ROOT / "tools" / "vm", "--", "bash", "-c", script]
+    done = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=500)
+    yield [part.strip("\n").splitlines() for part in done.stdout.split(MARK + "\n")[1:]]
+    for path in written:
+        path.unlink()
+
+
+def test_the_page_has_commands() -> None:
+    assert len(commands(PAGE)) > 15
+    assert [name for name, _ in SAVED.findall(PAGE)] == ["build/lowrtt.c"]
+
+
+@pytest.mark.parametrize("number", range(len(commands(PAGE))), ids=[command.line for command in commands(PAGE)])
+def test_a_command_prints_what_the_page_shows(number: int, outputs: list[list[str]]) -> None:
+    assert len(outputs) == len(commands(PAGE))
+    shown = [line for line in commands(PAGE)[number].output if line.strip()]
+    printed = [line for line in outputs[number] if line.strip()]
+    assert matches(shown, printed), "\n".join(["the page shows", *shown, "", "and this is printed", *printed])
+
+
+def test_the_tutorials_scheduler_prefers_the_faster_path(outputs: list[list[str]]) -> None:
+    (lab,) = [out for command, out in zip(commands(PAGE), outputs, strict=True) if "mptcp-lab" in command.line]
+    near, far = [re.findall(r"([\d.]+) %", line) for line in lab if ">" in line and "%" in line]
+    assert float(near[1]) > float(far[1])
