@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The subtests' surroundings: a laboratory, a cgroup, and objects that are loaded for one test."""
+"""The subtests' surroundings: a laboratory, a cgroup, and objects that are loaded for one test.
+
+What a kernel with MPTCP can do without our patches also runs outside of the test kernel; tests/vm/test_mptcp.py runs
+all of it there.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,18 +15,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent.parent), str(Path(__file__).parent)]
 
-from lab import Lab, own_cgroup  # noqa: E402  # the path comes first
+from lab import ROOT, Lab, own_cgroup  # noqa: E402  # the path comes first
 
 import rawbpf  # noqa: E402  # the path comes first
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TypeAlias
 
-    Load: TypeAlias = Callable[..., rawbpf.Object]
+    from lab import Load
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    mine = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in mine:
+        item.add_marker("kernel")
+    if not os.environ.get("RAWBPF_GUEST"):
+        patched = [item for item in mine if "test_kernel" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=patched)
+        items[:] = [item for item in items if item not in patched]
 
 
 @pytest.fixture
@@ -46,7 +59,7 @@ def test_kernel(require: Callable[[object, str], None]) -> None:
 
 @pytest.fixture
 def load() -> Iterator[Load]:
-    """``load("mptcp_sock", cgroup=..., variable=value)`` loads an object of objs/, and attaches what attaches."""
+    """What is loaded goes at the end of the test."""
     with ExitStack() as stack:
 
         def loaded(name: str, cgroup: Path | None = None, **variables: object) -> rawbpf.Object:

@@ -21,9 +21,15 @@ from tools.lab.netns import Namespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
 
+    import rawbpf
     from tools.lab.subflows import Subflow
 
+    Load: TypeAlias = Callable[..., rawbpf.Object]
+    """``load("mptcp_sock", cgroup=..., variable=value)`` loads an object of objs/, and attaches what attaches."""
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 COUNT = 4
 IPV4 = tuple(f"10.0.{number}.1" for number in range(1, COUNT + 1))
 IPV6 = tuple(f"dead:beef:{number}::1" for number in range(1, COUNT + 1))

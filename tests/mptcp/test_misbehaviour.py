@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ROOT
-from lab import IPV4, wait_for
+from lab import IPV4, ROOT, wait_for
 from netlink import Address, Flag
 
 import rawbpf

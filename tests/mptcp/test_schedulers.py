@@ -9,8 +9,7 @@ from lab import IPV4
 from netlink import Address, Flag
 
 if TYPE_CHECKING:
-    from conftest import Load
-    from lab import Lab
+    from lab import Lab, Load
 
 FIRST, SECOND = IPV4[:2]
 ENDPOINT = Address(SECOND, flags=Flag.SUBFLOW)

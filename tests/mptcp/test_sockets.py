@@ -16,8 +16,7 @@ from netlink import Address, Flag
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Load
-    from lab import Connection, Lab
+    from lab import Connection, Lab, Load
 
 SO_MARK = 36
 
