@@ -40,6 +40,7 @@ _LOAD = (
     s.UpdateMap,
     s.FillArena,
     s.FreezeMap,
+    s.PinMap,
     s.LoadProgram,
     s.BindMap,
     s.Close,
@@ -222,31 +223,20 @@ class _Execution:
                 "btf_value_type_id": step.btf_value_type_id,
             }
         with where(symbol=_name(step.handle)):
-            if step.pin_path and self.reuse(step, fields):
+            if step.pin_path and self.reuse(step):
                 return
             map_ = self.made[step.handle] = self.map_of(step, creation.create_map(fields))
-            if step.pin_path:
-                self.pin_by_name(step, map_, fields)
             if step.map_type == MapType.ARENA:
                 map_.memory()  # the verifier wants to know where processes see it, which the first mapping decides
 
-    def reuse(self, step: s.CreateMap, fields: dict[str, Any]) -> bool:
-        fd = creation.reuse_map(step.pin_path, fields)
+    def reuse(self, step: s.CreateMap) -> bool:
+        fd = creation.reuse_map(step.pin_path, step._asdict())
         if fd is None:
             return False
         map_ = self.made[step.handle] = self.map_of(step, fd)
         map_.pins.append(step.pin_path)
         self.reused.add(step.handle)
         return True
-
-    def pin_by_name(self, step: s.CreateMap, map_: Map, fields: dict[str, Any]) -> None:
-        try:
-            self.pin_at(map_, step.pin_path)
-        except KernelError as failure:
-            # somebody else pinned one meanwhile: then that is the map
-            if failure.errno != EEXIST or not self.reuse(step, fields):
-                raise
-            map_.close()
 
     def map_of(self, step: s.CreateMap, fd: Fd) -> Map:
         return Map(
@@ -287,6 +277,20 @@ class _Execution:
         if step.map not in self.reused:
             with where(symbol=_name(step.map)):
                 syscall.map_freeze(self.number(step.map))
+
+    def pin_map(self, step: s.PinMap) -> None:
+        if step.map in self.reused:
+            return
+        map_ = self.thing(step.map)
+        with where(symbol=_name(step.map)):
+            try:
+                self.pin_at(map_, step.path)
+            except KernelError as failure:
+                # somebody else pinned one meanwhile: then that is the map
+                created = next(map_ for map_ in self.plan.maps if map_.handle == step.map)
+                if failure.errno != EEXIST or not self.reuse(created):
+                    raise
+                map_.close()
 
     def load_program(self, step: s.LoadProgram) -> None:
         if step.attach_btf_print:
@@ -429,6 +433,7 @@ _HANDLERS: dict[type, Callable[[_Execution, Any], None]] = {
     s.UpdateMap: _Execution.update_map,
     s.FillArena: _Execution.fill_arena,
     s.FreezeMap: _Execution.freeze_map,
+    s.PinMap: _Execution.pin_map,
     s.LoadProgram: _Execution.load_program,
     s.BindMap: _Execution.bind_map,
     s.SetStructOps: _Execution.set_struct_ops,

@@ -34,6 +34,8 @@ def describe(step: s.Step) -> tuple[str, str, str]:
             return "mmap", step.map, f"{len(step.data)} bytes at {step.offset:#x}"
         case s.FreezeMap():
             return "MAP_FREEZE", step.map, ""
+        case s.PinMap():
+            return "OBJ_PIN", step.map, step.path
         case s.LoadProgram():
             return "PROG_LOAD", step.handle, _program(step)
         case s.BindMap():

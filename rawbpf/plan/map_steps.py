@@ -68,7 +68,7 @@ class MapPlanner:
     def create(self, prepared: Mapping[str, Prepared]) -> Iterator[s.Step]:
         """The steps that create the maps; of the struct_ops maps those in `prepared`, by name."""
         names: set[str] = set()
-        waiting: list[MapSpec] = []  # for the maps that they are to hold
+        waiting: list[MapSpec] = []  # for the maps that they are to hold, if any: they are pinned when they hold them
         for map_ in self.spec.maps.values():
             if why_not_created(map_, self.target.features):
                 continue
@@ -78,13 +78,14 @@ class MapPlanner:
                 yield from self._create_map(map_, prepared.get(map_.name))
             self.created.append(map_)
             names.add(map_.name)
-            if map_.slots and map_.map_type != MapType.PROG_ARRAY:
-                waiting.append(map_)
-            for outer in [outer for outer in waiting if names.issuperset(outer.slots.values())]:
-                waiting.remove(outer)
-                yield from self._slot_steps(outer)
+            waiting.append(map_)
+            for filled in [map_ for map_ in waiting if names.issuperset(_inner_maps(map_).values())]:
+                waiting.remove(filled)
+                yield from self._slot_steps(filled)
+                if path := pin_path(filled):
+                    yield s.PinMap(f"map:{filled.name}", path, "shared by its name, with what it holds")
         for outer in waiting:
-            index, name = next((index, name) for index, name in outer.slots.items() if name not in names)
+            index, name = next((index, name) for index, name in _inner_maps(outer).items() if name not in names)
             raise SpecError(
                 f"slot {index} is to hold the map {name!r}, which is not created",
                 symbol=outer.name,
@@ -138,7 +139,7 @@ class MapPlanner:
             btf_key_type_id=map_.btf_key_type_id if with_btf else 0,
             btf_value_type_id=map_.btf_value_type_id if with_btf else 0,
             map_ifindex=map_.ifindex,
-            pin_path=map_.pin_path or (f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else ""),
+            pin_path=pin_path(map_),
             kind=map_.kind,
             excl_prog_hash=self._exclusive(map_.exclusive_program),
             reason=reason,
@@ -176,7 +177,7 @@ class MapPlanner:
             yield s.FreezeMap(handle, "constants: the verifier may rely on their values")
 
     def _slot_steps(self, outer: MapSpec) -> Iterator[s.Step]:
-        for index, name in sorted(outer.slots.items()):
+        for index, name in sorted(_inner_maps(outer).items()):
             _check_slot(outer, index)
             yield s.UpdateMap(
                 f"map:{outer.name}",
@@ -255,6 +256,16 @@ def why_not_created(map_: MapSpec, features: Features) -> str:
     if map_.kind in DATA_KINDS:
         return "" if features.has("global_data") else "the kernel has no global variables (Linux 5.2)"
     return ""
+
+
+def pin_path(map_: MapSpec) -> str:
+    """Where a map is pinned, and reused from if it is there; empty if nowhere."""
+    return map_.pin_path or (f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else "")
+
+
+def _inner_maps(map_: MapSpec) -> dict[int, str]:
+    # the maps that it holds from the beginning; a program array's programs come when they are loaded
+    return {} if map_.map_type == MapType.PROG_ARRAY else map_.slots
 
 
 def round_ring_size(size: int, page_size: int) -> int:

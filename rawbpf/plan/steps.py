@@ -62,7 +62,7 @@ class CreateMap(NamedTuple):
         value_type_btf: the handle of the module whose BTF `btf_vmlinux_value_type_id` is of, or empty for vmlinux.
         inner_map: the handle of the template of a map in map, or empty.
         excl_prog_hash: the SHA-256 of the one program that may use it, or empty.
-        pin_path: pinning by name: reuse what is there if it fits, else create and pin.
+        pin_path: pinning by name: reuse what is there if it fits, else create it; `PinMap` pins it.
         kind: what it is in the object (`MapSpec.kind`): a data section's memory is mapped for live variables.
     """
 
@@ -112,6 +112,17 @@ class FreezeMap(NamedTuple):
     """``BPF_MAP_FREEZE``: no more writes by system call."""
 
     map: str
+    reason: str = ""
+
+
+class PinMap(NamedTuple):
+    """``BPF_OBJ_PIN`` of a map at its `CreateMap.pin_path`, now that it has its contents: others may use it now.
+
+    It does nothing for a map that is used again. If another process has pinned one meanwhile, that one is used.
+    """
+
+    map: str
+    path: str
     reason: str = ""
 
 
@@ -239,6 +250,7 @@ Step = (
     | UpdateMap
     | FillArena
     | FreezeMap
+    | PinMap
     | LoadProgram
     | BindMap
     | SetStructOps
@@ -255,6 +267,7 @@ STEPS: dict[str, type[Any]] = {
     "update_map": UpdateMap,
     "fill_arena": FillArena,
     "freeze_map": FreezeMap,
+    "pin_map": PinMap,
     "load_program": LoadProgram,
     "bind_map": BindMap,
     "set_struct_ops": SetStructOps,

@@ -131,6 +131,8 @@ def test_an_object_is_made_whole_or_not_at_all(bpffs_dir: Path, how: str) -> Non
     plan = asm.plan(
         [
             s.CreateMap("map:shared", "shared", MapType.ARRAY, 4, 8, 1, pin_path=path),
+            s.UpdateMap("map:shared", bytes(4), bytes(8)),
+            s.PinMap("map:shared", path),
             asm.program("zero", asm.RETURN_0),
             s.Pin("prog:zero", str(bpffs_dir / "object" / "zero")),
         ]

@@ -11,8 +11,8 @@ import pytest
 
 import rawbpf
 from rawbpf.errors import KernelError, SpecError
-from rawbpf.kernel import creation
-from rawbpf.uapi import MapFlag, MapType
+from rawbpf.kernel import creation, gate
+from rawbpf.uapi import Cmd, MapFlag, MapType
 
 ORDER = "el" if sys.byteorder == "little" else "eb"
 OBJS = Path(__file__).parents[1] / "objs"
@@ -97,6 +97,22 @@ def test_somebody_else_pins_one_meanwhile(bpffs_dir: Path, monkeypatch: pytest.M
     with load("maps", "typed_array", pin) as obj:
         assert obj.maps["typed_array"][1] == 42
     assert not answers
+
+
+def test_others_never_see_a_map_without_its_contents(bpffs_dir: Path) -> None:
+    pin = bpffs_dir / "constants"
+    spec = rawbpf.open(OBJS / f"data.{ORDER}.o")
+    spec.maps[".rodata"].pin_path = str(pin)
+    seen: list[bytes] = []
+
+    def look(call: gate.Call) -> None:
+        if call.command == Cmd.OBJ_PIN:
+            with rawbpf.Map.open(pin) as other:
+                seen.append(other.raw_value(bytes(4)) or b"")
+
+    with gate.observe(look), rawbpf.load(spec) as obj:
+        assert seen == [obj.maps[".rodata"].raw_value(bytes(4))]
+    assert any(seen[0])
 
 
 def test_slots_of_a_pinned_program_array_lead_to_the_programs_of_this_load(bpffs_dir: Path) -> None:

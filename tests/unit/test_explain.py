@@ -44,6 +44,7 @@ STEPS: list[tuple[s.Step, tuple[str, str, str]]] = [
         ("MAP_UPDATE_ELEM", "map:m", "key 01000000, map:n"),
     ),
     (s.FreezeMap("map:m"), ("MAP_FREEZE", "map:m", "")),
+    (s.PinMap("map:m", "/sys/fs/bpf/m"), ("OBJ_PIN", "map:m", "/sys/fs/bpf/m")),
     (s.LoadProgram("prog:p", "p", "xdp", ProgType.XDP, 0, bytes(16)), ("PROG_LOAD", "prog:p", "xdp, 2 insns")),
     (
         s.LoadProgram("prog:p", "p", "fentry/x", ProgType.TRACING, 0, bytes(8), (s.Slot(4, "map:m"),),

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
 def whole_plan(machine: Machine) -> list[s.Step]:
     """A step of each kind that needs no BTF."""
-    below = machine.directory / "hand"
+    below, shared = machine.directory / "hand", str(machine.directory / "shared")
     return [
         s.CreateMap("map:template", "template", MapType.ARRAY, 4, 8, 1),
         s.CreateMap("map:outer", "outer", MapType.ARRAY_OF_MAPS, 4, 4, 1, inner_map="map:template"),
         s.Close("map:template"),
-        s.CreateMap("map:shared", "shared", MapType.HASH, 4, 8, 4, pin_path=str(machine.directory / "shared")),
+        s.CreateMap("map:shared", "shared", MapType.HASH, 4, 8, 4, pin_path=shared),
+        s.PinMap("map:shared", shared),
         s.CreateMap("map:.rodata", "hand.rodata", MapType.ARRAY, 4, 8, 1, kind="rodata"),
         s.UpdateMap("map:.rodata", bytes(4), bytes(range(8))),
         s.FreezeMap("map:.rodata"),
@@ -100,22 +101,24 @@ def clean(machine: Machine) -> None:
 
 
 def test_a_pinned_map_is_used_again_with_its_contents(machine: Machine) -> None:
+    path = str(machine.directory / "m")
     steps = [
-        s.CreateMap("map:m", "m", MapType.ARRAY, 4, 4, 1, pin_path=str(machine.directory / "m")),
+        s.CreateMap("map:m", "m", MapType.ARRAY, 4, 4, 1, pin_path=path),
         s.UpdateMap("map:m", bytes(4), b"init"),
+        s.PinMap("map:m", path),
     ]
     with executor.execute(asm.plan(steps)) as first:
         assert first.maps["m"].raw_value(bytes(4)) == b"init"
         first.maps["m"][0] = b"used"
         with executor.execute(asm.plan(steps)) as second:
             assert second.maps["m"].raw_value(bytes(4)) == b"used"
-            assert second.maps["m"].pins == [str(machine.directory / "m")]
+            assert second.maps["m"].pins == [path]
 
 
 def test_a_pinned_map_that_differs_is_an_error_that_names_the_differences(machine: Machine) -> None:
     path = str(machine.directory / "m")
     first = s.CreateMap("map:m", "m", MapType.ARRAY, 4, 4, 1, pin_path=path)
-    executor.execute(asm.plan([first])).close()
+    executor.execute(asm.plan([first, s.PinMap("map:m", path)])).close()
     with pytest.raises(SpecError) as error:
         executor.execute(asm.plan([first._replace(map_type=MapType.HASH, value_size=8)]))
     assert "type is array there, hash in the object; value_size is 4 there, 8 in the object" in str(error.value)

@@ -295,6 +295,35 @@ def test_pinning_by_name() -> None:
     }  # fmt: skip
 
 
+def test_maps_are_pinned_with_what_they_hold() -> None:
+    spec = opened("data")
+    spec.maps[".rodata"].pin_path = "/sys/fs/bpf/constants"
+    steps = names(make_plan(spec, kernel_for(spec)))
+    at = steps.index("create_map map:.rodata")
+    assert steps[at + 1 : at + 4] == ["update_map map:.rodata", "freeze_map map:.rodata", "pin_map map:.rodata"]
+    assert sum(step.startswith("pin_map") for step in steps) == 1
+
+
+@pytest.mark.parametrize("late", ["inner_one", "any_size"])
+def test_maps_in_maps_are_pinned_with_what_they_hold(late: str) -> None:
+    spec = opened("map_in_map")
+    spec.maps["first"].pin_path = "/sys/fs/bpf/first"
+    spec.maps[late] = spec.maps.pop(late)
+    steps = names(make_plan(spec, kernel_for(spec)))
+    at = steps.index("pin_map map:first")
+    assert steps[at - 3 : at] == ["update_map map:first"] * 3
+    assert steps.index("create_map map:inner_one") < at
+
+
+def test_program_arrays_are_pinned_before_programs_are_loaded() -> None:
+    spec = opened("prog_array")
+    spec.maps["jumps"].pin_path = "/sys/fs/bpf/jumps"
+    steps = names(make_plan(spec, kernel_for(spec)))
+    at = steps.index("create_map map:jumps")
+    assert steps[at + 1] == "pin_map map:jumps"
+    assert steps.index("update_map map:jumps") > at
+
+
 def test_edited_maps() -> None:
     spec = opened("maps")
     spec.maps["flows"].max_entries = 5
@@ -453,6 +482,7 @@ PLAN = Plan(
         s.Pin("link:l", "/sys/fs/bpf/l"),
         s.Close("map:m"),
         s.CreateToken("token", "/sys/fs/bpf", "why"),
+        s.PinMap("map:m", "/sys/fs/bpf/m", "why"),
     ),
     (PlannedVariable("v", "map:.data", 4, 8, 3),),
     {"prog:p": (Note(1, "text", SourceLine("a.c", 3, 4, "x")), Note(2, "text"))},
