@@ -68,7 +68,7 @@ class _Config:
 
 def _settings(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):  # at nothing else: strings may have other separators of lines in them
         if line.startswith("CONFIG_"):
             name, separator, value = line.strip().partition("=")
             if not separator or not value:

@@ -169,6 +169,13 @@ def test_first_setting_wins() -> None:
     assert contents(INT, "CONFIG_X=1\nCONFIG_X=2\n") == b"\1\0\0\0"
 
 
+@pytest.mark.parametrize("separator", ["\v", "\f", "\r", "\x1c", "\x85", "\u2028"])
+def test_only_newlines_end_a_setting(separator: str) -> None:
+    lines = f'CONFIG_Y="a{separator}CONFIG_X=2"\nCONFIG_X=1\r\n'
+    assert contents(INT, lines) == contents(INT, None, extra=lines) == b"\1\0\0\0"
+    assert contents(text(16), f'CONFIG_X="a{separator}b"\n').rstrip(b"\0").decode() == f"a{separator}b"
+
+
 @pytest.mark.parametrize("line", ["CONFIG_X", "CONFIG_X="])
 def test_line_that_is_no_setting(line: str) -> None:
     with pytest.raises(ExternError, match="is no setting"):
