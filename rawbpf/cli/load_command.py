@@ -116,12 +116,28 @@ def _interrupted_by_signals() -> Iterator[None]:
 
 def _wait() -> None:
     try:
-        sys.stdout.flush()  # whoever reads it may interrupt at once
-        while True:
-            signal.pause()
+        with _wakeups() as fd:
+            sys.stdout.flush()  # whoever reads it may interrupt at once
+            while True:
+                os.read(fd, 1)
     except KeyboardInterrupt:
         if sys.stderr.isatty():
             print(file=sys.stderr)  # behind the ^C
+
+
+@contextmanager
+def _wakeups() -> Iterator[int]:
+    # A descriptor with a byte for each signal. signal.pause() would not see one that comes just before it: Python only
+    # notes it, to run its handler when the call returns.
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        yield reading
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(reading)
+        os.close(writing)
 
 
 def _report(spec: ObjectSpec, plan: Plan, obj: Object, directory: str, args: argparse.Namespace) -> None:

@@ -74,6 +74,30 @@ def test_hold_unloads_at_the_end(bpffs_dir: Path, number: signal.Signals) -> Non
     assert list(bpffs_dir.iterdir()) == []
 
 
+def test_a_signal_just_before_the_wait_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = os.read
+
+    def late(fd: int, size: int) -> bytes:
+        signal.raise_signal(signal.SIGUSR1)  # as if it came when Python looked for the last time
+        assert read(fd, size)
+        raise KeyboardInterrupt
+
+    def hangs(number: int, frame: object) -> None:
+        raise TimeoutError("the signal was lost")
+
+    handlers = {signal.SIGUSR1: lambda number, frame: None, signal.SIGALRM: hangs}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    monkeypatch.setattr(os, "read", late)
+    signal.setitimer(signal.ITIMER_REAL, 5)
+    try:
+        load_command._wait()
+        assert signal.set_wakeup_fd(-1) == -1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_an_object_of_optional_parts(bpffs_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert load(OPTIONAL, "--pin", bpffs_dir / "here") == 0
     assert capsys.readouterr().out.startswith("nothing of struct_ops_mismatch is loaded")
