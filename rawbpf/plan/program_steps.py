@@ -41,6 +41,7 @@ class ProgramPlanner:
     def step(self, program: ProgramSpec, linked: Linked, func_ids: dict[int, int]) -> s.LoadProgram:
         """``BPF_PROG_LOAD`` of a program; `func_ids` are FUNCs of the object in whose place it gets others."""
         with where(symbol=program.name, section=program.section):
+            _check(program)
             if program.prog_type == ProgType.UNSPEC:
                 near = near_names(program.sec_name)
                 raise SpecError(
@@ -124,6 +125,22 @@ class ProgramPlanner:
                 line_info(slot, *insn.line[1:]) for slot, insn in enumerate(linked.insns) if insn.line is not None
             )
         return funcs, lines
+
+
+_U32, _S32 = range(1 << 32), range(-1 << 31, 1 << 31)
+_NUMBERS = dict.fromkeys(("prog_type", "attach_type", "flags", "log_level", "ifindex"), _U32) | {"keyring_id": _S32}
+
+
+def _check(program: ProgramSpec) -> None:
+    # what a user wrote into the blueprint
+    for name, numbers in _NUMBERS.items():
+        value = getattr(program, name)
+        if not isinstance(value, int) or value not in numbers:
+            raise SpecError(f"{name} is {value!r}, which is no number of 32 bits")
+    if not isinstance(program.signature, bytes):
+        raise SpecError(f"signature is {program.signature!r:.40}, which is no bytes")
+    if not isinstance(program.target, str):
+        raise SpecError(f"target is {program.target!r:.40}, which is no name")
 
 
 def _attach_word(program: ProgramSpec) -> str:

@@ -105,6 +105,31 @@ def test_another_type_is_attached_by_hand() -> None:
     assert list(plan.skipped) == ["f"]
 
 
+@pytest.mark.parametrize("field", ["prog_type", "attach_type", "flags", "log_level", "ifindex", "keyring_id"])
+@pytest.mark.parametrize("value", ["x", None, 1.5, b"", 1 << 32, -1 << 32])
+def test_numbers_that_are_none(field: str, value: Any) -> None:
+    spec = one("xdp")
+    setattr(spec.programs["f"], field, value)
+    with pytest.raises(SpecError, match=f"{field} is .* no number of 32 bits") as caught:
+        planned(spec)
+    assert caught.value.symbol == "f"
+
+
+@pytest.mark.parametrize(("field", "value"), [("signature", "x"), ("signature", None), ("target", 7), ("target", b"x")])
+def test_values_of_another_type(field: str, value: Any) -> None:
+    spec = one("xdp")
+    setattr(spec.programs["f"], field, value)
+    with pytest.raises(SpecError, match=f"{field} is ") as caught:
+        planned(spec, kernel(make_btf()))
+    assert caught.value.symbol == "f"
+
+
+def test_a_keyring_of_the_process() -> None:
+    spec = one("xdp")
+    spec.programs["f"].keyring_id = -3  # KEY_SPEC_SESSION_KEYRING
+    assert planned(spec).programs[0].keyring_id == -3
+
+
 def test_the_same_type_changes_nothing() -> None:
     spec = one("syscall")
     spec.programs["f"].set_type(ProgType.SYSCALL)
