@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EM_BPF = 247
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 SHN_UNDEF = 0
+SHN_ABS, SHN_COMMON = 0xFFF1, 0xFFF2
 SHN_XINDEX = 0xFFFF
 
 STB_LOCAL, STB_GLOBAL, STB_WEAK = 0, 1, 2
@@ -94,8 +95,10 @@ class Elf(NamedTuple):
         return next((section for section in self.sections if section.name == name), None)
 
     def section_name(self, index: int) -> str:
-        """The name of a section by index; a number in words for what is none."""
-        return self.sections[index].name if 0 < index < len(self.sections) else f"section {index}"
+        """The name of a section by index; for what is none, that of its meaning, or the number in words."""
+        if 0 < index < len(self.sections):
+            return self.sections[index].name
+        return {SHN_ABS: "SHN_ABS", SHN_COMMON: "SHN_COMMON"}.get(index, f"section {index}")
 
 
 def parse_elf(data: bytes) -> Elf:

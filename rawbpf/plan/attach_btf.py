@@ -17,15 +17,45 @@ if TYPE_CHECKING:
     from rawbpf.objfile.spec import ProgramSpec
     from rawbpf.plan.target import Target
 
-_PREFIXES: dict[int, tuple[str, BtfKind]] = {
-    AttachType.TRACE_RAW_TP: ("btf_trace_", BtfKind.TYPEDEF),
-    AttachType.LSM_MAC: ("bpf_lsm_", BtfKind.FUNC),
-    AttachType.LSM_CGROUP: ("bpf_lsm_", BtfKind.FUNC),
-    AttachType.TRACE_ITER: ("bpf_iter_", BtfKind.FUNC),
+
+class _Sort(NamedTuple):
+    # what is attached to: in words, how its type's name begins, the type's kind, and why there may be none
+    what: str
+    prefix: str
+    kind: BtfKind
+    why_not: str
+
+
+_FUNCTION = _Sort(
+    "function",
+    "",
+    BtfKind.FUNC,
+    "static functions may be inlined or renamed (.isra, .constprop), those of a module need it loaded",
+)
+_TRACEPOINT = _Sort(
+    "tracepoint",
+    "btf_trace_",
+    BtfKind.TYPEDEF,
+    "its name is the one in /sys/kernel/tracing/events, without the group; those of a module need it loaded",
+)
+_LSM_HOOK = _Sort(
+    "LSM hook",
+    "bpf_lsm_",
+    BtfKind.FUNC,
+    "the kernel needs CONFIG_BPF_LSM; hooks are named as in include/linux/lsm_hook_defs.h: file_open",
+)
+_ITERATOR = _Sort(
+    "iterator",
+    "bpf_iter_",
+    BtfKind.FUNC,
+    "the kernel may be too old for it, or lack the CONFIG_ or the module of what it goes through",
+)
+_SORTS: dict[int, _Sort] = {
+    AttachType.TRACE_RAW_TP: _TRACEPOINT,
+    AttachType.LSM_MAC: _LSM_HOOK,
+    AttachType.LSM_CGROUP: _LSM_HOOK,
+    AttachType.TRACE_ITER: _ITERATOR,
 }
-
-
-_NOWHERE = "static functions may be inlined or renamed (.isra, .constprop), those of a module need it loaded"
 _WITHOUT_SEC = frozenset({ProgType.TRACING, ProgType.LSM, ProgType.EXT})  # types that always have such a target
 
 
@@ -88,13 +118,19 @@ def _in_program(program: ProgramSpec, target: Target) -> AttachBtf:
 
 
 def _in_kernel(program: ProgramSpec, target: Target) -> AttachBtf:
-    prefix, kind = _PREFIXES.get(program.attach_type, ("", BtfKind.FUNC))
+    sort = _SORTS.get(program.attach_type, _FUNCTION)
     module_name, separator, name = program.target.rpartition(":")
+    if separator and not (module_name and name):
+        raise SpecError(
+            f"{program.target!r} names no {'module' if name else sort.what}",
+            symbol=program.name,
+            hint=f"MODULE:NAME, or the name of the {sort.what} alone",
+        )
     for btf, module in target.btfs():
         if separator and (module.name if module else "vmlinux") != module_name:
             continue
-        for type_id in btf.find_all(prefix + name):
-            if type_id >= btf.start_id and btf.kind(type_id) == kind:
+        for type_id in btf.find_all(sort.prefix + name):
+            if type_id >= btf.start_id and btf.kind(type_id) == sort.kind:
                 return AttachBtf(type_id, module.handle if module else "")
     if separator and module_name != "vmlinux" and module_name not in (module.name for module in target.modules):
         raise TargetError(
@@ -102,17 +138,16 @@ def _in_kernel(program: ProgramSpec, target: Target) -> AttachBtf:
             symbol=program.name,
             hint=f"modprobe {module_name}",
         )
-    raise _not_found(program, target, prefix, name, kind)
+    raise _not_found(program, target, sort, name)
 
 
-def _not_found(program: ProgramSpec, target: Target, prefix: str, name: str, kind: BtfKind) -> TargetError:
-    what = {"btf_trace_": "tracepoint", "bpf_lsm_": "LSM hook", "bpf_iter_": "iterator"}.get(prefix, "function")
+def _not_found(program: ProgramSpec, target: Target, sort: _Sort, name: str) -> TargetError:
     near: list[str] = []
     if target.btf is not None:
         from difflib import get_close_matches
 
-        stem = prefix + name[: max(3, len(name) // 2)]
-        names = {target.btf.name_of(i) for i in target.btf.find_prefix(stem) if target.btf.kind(i) == kind}
-        near = [found.removeprefix(prefix) for found in get_close_matches(prefix + name, sorted(names), 3)]
-    hint = f"near names: {', '.join(near)}" if near else _NOWHERE
-    return TargetError(f"{target.name} has no {what} {name!r} in its BTF", symbol=program.name, hint=hint)
+        stem = sort.prefix + name[: max(3, len(name) // 2)]
+        names = {target.btf.name_of(i) for i in target.btf.find_prefix(stem) if target.btf.kind(i) == sort.kind}
+        near = [found.removeprefix(sort.prefix) for found in get_close_matches(sort.prefix + name, sorted(names), 3)]
+    hint = f"near names: {', '.join(near)}" if near else sort.why_not
+    return TargetError(f"{target.name} has no {sort.what} {name!r} in its BTF", symbol=program.name, hint=hint)

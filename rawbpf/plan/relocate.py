@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rawbpf.btf import types as t
 from rawbpf.errors import ElfError, RelocationError, SpecError, where
 from rawbpf.objfile import insn as i
-from rawbpf.objfile.elf import STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
+from rawbpf.objfile.elf import SHN_COMMON, STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
 from rawbpf.objfile.spec import ProgramSpec
 from rawbpf.plan.jump_tables import JumpTables
@@ -250,7 +250,9 @@ class Linker:
 
     def _symbol_name(self, symbol: Symbol) -> str:
         section = self._spec.elf.section_name(symbol.shndx)
-        return f"{symbol.name!r} in section {section}" if symbol.name else f"section {section}"
+        if 0 < symbol.shndx < len(self._spec.elf.sections):
+            section = f"section {section}"
+        return f"{symbol.name!r} in {section}" if symbol.name else section
 
     def _load(self, insns: list[Insn], slot: int, symbol: Symbol, slots: list[Slot]) -> None:
         if slot + 1 >= len(insns):
@@ -267,7 +269,9 @@ class Linker:
         if map_ is None:
             raise RelocationError(
                 f"{self._symbol_name(symbol)} is neither map nor variable",
-                hint="a variable without initial value and without `static` or `= 0` may be a common symbol",
+                hint="compile with -fno-common: the variable has no section yet"
+                if symbol.shndx == SHN_COMMON
+                else 'variables are in .data, .rodata, .bss, and sections whose names go on from there: SEC(".data.x")',
             )
         # the offset is in both halves: that of the symbol in its value, that inside of it in the instruction
         begin = self._arena_offset if map_.map_type == MapType.ARENA else 0

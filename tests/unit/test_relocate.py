@@ -465,7 +465,7 @@ WRONG_REFERENCES = [
     ("at_a_load_with_register_4", "cannot hold it"),
     ("half_an_ld_imm64", "lacks its second half"),
     ("no_data", "'e' in section elsewhere is neither map nor variable"),
-    ("common_symbol", "neither map nor variable"),
+    ("common_symbol", "'c' in SHN_COMMON is neither map nor variable"),
 ]
 
 
@@ -474,6 +474,13 @@ def test_wrong_reference(edit: str, text: str) -> None:
     with pytest.raises(RelocationError, match=text) as caught:
         planned(wrong_reference(edit))
     assert (caught.value.symbol, caught.value.insn) == ("f", 0)
+
+
+@pytest.mark.parametrize(("edit", "way_out"), [("common_symbol", "-fno-common"), ("no_data", 'SEC(".data.x")')])
+def test_way_out_of_a_wrong_reference(edit: str, way_out: str) -> None:
+    with pytest.raises(RelocationError) as caught:
+        planned(wrong_reference(edit))
+    assert way_out in (caught.value.hint or "")
 
 
 # -- CO-RE fixes
