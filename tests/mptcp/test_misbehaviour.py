@@ -39,15 +39,18 @@ REFUSALS = {
 
 
 def build(number: int = 0) -> Path:
-    BUILT.mkdir(parents=True, exist_ok=True)
-    path = BUILT / f"{number}.o"
-    source = HERE / "bad_path_managers.c"
+    choice = [f"-DREFUSED={number}"] if number else []
+    return compiled("bad_path_managers", BUILT / f"{number}.o", *choice)
+
+
+def compiled(name: str, path: Path, *options: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    source = HERE / f"{name}.c"
     sources = [source, *(ROOT / "objs" / "include").glob("*.h")]
     if path.exists() and path.stat().st_mtime > max(each.stat().st_mtime for each in sources):
         return path
     words = ["clang-19", "-O2", "-g", "-mcpu=v3", "-std=gnu17", "-target", "bpfel", f"-I{ROOT}/objs/include"]
-    choice = [f"-DREFUSED={number}"] if number else []
-    subprocess.run([*words, *choice, "-c", source, "-o", path], check=True)
+    subprocess.run([*words, *options, "-c", source, "-o", path], check=True)
     return path
 
 
@@ -152,3 +155,14 @@ def test_is_refused(number: int, root: None, quiet_kernel: None) -> None:
     with pytest.raises(rawbpf.RawbpfError) as caught, rawbpf.load(build(number)) as obj:
         obj.attach()
     assert REFUSALS[number][1] in caught.value.report()
+
+
+def test_is_for_another_kernel(root: None, quiet_kernel: None, no_leaks: None) -> None:
+    schedulers = Path("/proc/sys/net/mptcp/available_schedulers")
+    before = schedulers.read_text()
+    with pytest.raises(rawbpf.RawbpfError) as caught:
+        rawbpf.load(compiled("scheduler_of_6_12", BUILT / "scheduler_of_6_12.o"))
+    report = caught.value.report()
+    assert "get_subflow" in report
+    assert "get_send" in report, "the members of both are side by side"
+    assert schedulers.read_text() == before
