@@ -63,8 +63,8 @@ def _refusal(failure: KernelError, fields: dict[str, Any]) -> KernelError:
         return NotSupportedError("maps for one program", min_version="6.18", errno=number, command="BPF_MAP_CREATE")
     kind = known(MapType, fields["map_type"])
     said = _reason(fields)
-    if not said and number == EINVAL and isinstance(kind, MapType) and known_types.has_map_type(kind) is False:
-        return known_types.missing_map_type(kind)
+    if not said and number == EINVAL and (missing := known_types.missing_map_type(kind)):
+        return missing
     failure.message = f"the kernel refused to create the map: {said or errno_text(number)} ({errno_name(number)})"
     if not said:
         name = kind.name.lower() if isinstance(kind, MapType) else str(kind)

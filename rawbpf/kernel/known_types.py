@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which types of programs and maps, and which helpers, the running kernel has. Answers as in `features`."""
+"""Which types of programs, maps and attachments, and which helpers, the running kernel has, as `features` answers."""
 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from errno import EBADF, EINVAL, ENOENT
 
-from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError
+from rawbpf.errors import ENOTSUPP, BtfError, KernelError, NotSupportedError
 from rawbpf.kernel import syscall
 from rawbpf.kernel.features import NO, RETURN_0, call, remember, works
 from rawbpf.kernel.gate import address
-from rawbpf.uapi import AttachType, Cmd, MapFlag, MapType, ProgFlag, ProgType
+from rawbpf.uapi import AttachType, BtfKind, Cmd, MapFlag, MapType, ProgFlag, ProgType, known
 
 PROG_TYPES: dict[str, tuple[str, ...]] = {
     "3.19": ("SOCKET_FILTER",),
@@ -64,10 +65,76 @@ MAP_TYPES: dict[str, tuple[str, ...]] = {
 }
 """Types of maps by the release that brought them."""
 
+ATTACH_TYPES: dict[str, tuple[str, ...]] = {
+    "5.5": ("TRACE_RAW_TP", "TRACE_FENTRY", "TRACE_FEXIT"),
+    "5.7": ("MODIFY_RETURN", "LSM_MAC"),
+    "5.8": (
+        "TRACE_ITER",
+        "CGROUP_INET4_GETPEERNAME",
+        "CGROUP_INET6_GETPEERNAME",
+        "CGROUP_INET4_GETSOCKNAME",
+        "CGROUP_INET6_GETSOCKNAME",
+    ),
+    "5.9": ("CGROUP_INET_SOCK_RELEASE",),
+    "6.0": ("LSM_CGROUP",),
+    "6.7": (
+        "CGROUP_UNIX_CONNECT",
+        "CGROUP_UNIX_SENDMSG",
+        "CGROUP_UNIX_RECVMSG",
+        "CGROUP_UNIX_GETPEERNAME",
+        "CGROUP_UNIX_GETSOCKNAME",
+    ),
+    "7.0": ("TRACE_FSESSION",),
+}
+"""Attach types that a kernel checks when a program is loaded, by the release that brought them."""
+
 
 def since(releases: dict[str, tuple[str, ...]], name: str) -> str:
     """The release that brought a type, or an empty string."""
     return next((release for release, names in releases.items() if name in names), "")
+
+
+def has_number(enum: str, number: int) -> bool | None:
+    """Whether an enum of the kernel's headers (``bpf_attach_type``) has the number, by the kernel's BTF."""
+    return remember((enum, number), lambda: _has_number(enum, number))
+
+
+def _has_number(enum: str, number: int) -> bool | None:
+    from rawbpf.btf import types as t
+    from rawbpf.kernel.host import vmlinux_btf
+
+    with suppress(BtfError, OSError):
+        btf = vmlinux_btf()
+        type_id = btf.find(enum, BtfKind.ENUM) if btf is not None else None
+        kind = btf.type(type_id) if btf is not None and type_id else None
+        if isinstance(kind, t.Enum):
+            # __MAX_BPF_ATTACH_TYPE and the like are the first number that there is not
+            return any(value.value == number and not value.name.startswith("__MAX_") for value in kind.values)
+    return None
+
+
+def _missing(what: str, enum: str, kind: int, releases: dict[str, tuple[str, ...]], command: Cmd) -> NotSupportedError:
+    newer = has_number(enum, kind) is False
+    name = getattr(kind, "name", str(kind))
+    return NotSupportedError(
+        f"{what} {name}",
+        min_version=since(releases, name),
+        errno=EINVAL,
+        command=f"BPF_{command.name}",
+        hint="it is newer than this kernel" if newer else "the kernel is older, or was configured without it",
+    )
+
+
+_CHECKED_ATTACH_TYPES = frozenset({ProgType.TRACING, ProgType.LSM, ProgType.CGROUP_SOCK, ProgType.CGROUP_SOCK_ADDR})
+"""Types of programs that no kernel has loaded with an attach type that it did not know."""
+
+
+def missing_attach_type(prog_type: int, attach_type: int) -> NotSupportedError | None:
+    """The error for a program whose attach type the kernel does not know; None if that cannot be why it was refused."""
+    if prog_type not in _CHECKED_ATTACH_TYPES or has_number("bpf_attach_type", attach_type) is not False:
+        return None
+    kind = known(AttachType, attach_type)
+    return _missing("attach type", "bpf_attach_type", kind, ATTACH_TYPES, Cmd.PROG_LOAD)
 
 
 _PROG_FIELDS: dict[ProgType, dict[str, int]] = {
@@ -114,15 +181,14 @@ def _verifier_said(kind: ProgType, insns: bytes) -> tuple[bool | None, str]:
     return True, log.split(b"\0", 1)[0].decode(errors="replace")
 
 
-def missing_prog_type(kind: ProgType) -> NotSupportedError:
-    """The error for a type of program that the kernel has not."""
-    return NotSupportedError(
-        f"program type {kind.name}",
-        min_version=since(PROG_TYPES, kind.name),
-        errno=EINVAL,
-        command="BPF_PROG_LOAD",
-        hint="the kernel is older, or was configured without it",
-    )
+def missing_prog_type(number: int) -> NotSupportedError | None:
+    """The error for a type of program that the kernel has not; None if it has."""
+    kind = known(ProgType, number)
+    if isinstance(kind, ProgType) and has_prog_type(kind) is not False:
+        return None
+    if not isinstance(kind, ProgType) and has_number("bpf_prog_type", number) is not False:
+        return None
+    return _missing("program type", "bpf_prog_type", kind, PROG_TYPES, Cmd.PROG_LOAD)
 
 
 _U32_ARRAY = {"key_size": 4, "value_size": 4, "max_entries": 1}
@@ -190,12 +256,11 @@ def _storage(fields: dict[str, int]) -> bool | None:
         return works(lambda: syscall.map_create(fields))
 
 
-def missing_map_type(kind: MapType) -> NotSupportedError:
-    """The error for a type of map that the kernel has not."""
-    return NotSupportedError(
-        f"map type {kind.name}",
-        min_version=since(MAP_TYPES, kind.name),
-        errno=EINVAL,
-        command=f"BPF_{Cmd.MAP_CREATE.name}",
-        hint="the kernel is older, or was configured without it",
-    )
+def missing_map_type(number: int) -> NotSupportedError | None:
+    """The error for a type of map that the kernel has not; None if it has."""
+    kind = known(MapType, number)
+    if isinstance(kind, MapType) and has_map_type(kind) is not False:
+        return None
+    if not isinstance(kind, MapType) and has_number("bpf_map_type", number) is not False:
+        return None
+    return _missing("map type", "bpf_map_type", kind, MAP_TYPES, Cmd.MAP_CREATE)

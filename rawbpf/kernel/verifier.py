@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rawbpf.errors import KernelError, NotSupportedError, VerifierError, errno_name, errno_text
 from rawbpf.kernel import features, known_types, memlock, syscall
 from rawbpf.kernel.log import debug
-from rawbpf.uapi import ProgType, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +109,9 @@ def _read(buffer: mmap.mmap) -> str:
 
 def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelError:
     number = failure.errno or 0
+    attach_type = fields.get("expected_attach_type", 0)
+    if number != EPERM and (missing := known_types.missing_attach_type(fields["prog_type"], attach_type)):
+        return missing  # of which the verifier says nothing, or something else
     if log.strip():
         from rawbpf.kernel.verifier_log import suggestion, summary
 
@@ -127,9 +129,8 @@ def _failure(failure: KernelError, log: str, fields: dict[str, Any]) -> KernelEr
         return failure
     if fields.get("signature"):
         return _refused_signature(number)
-    kind = known(ProgType, fields["prog_type"])
-    if number == EINVAL and isinstance(kind, ProgType) and known_types.has_prog_type(kind) is False:
-        return known_types.missing_prog_type(kind)
+    if number == EINVAL and (missing := known_types.missing_prog_type(fields["prog_type"])):
+        return missing
     message = f"the kernel refused to load it, without a word of the verifier: {errno_text(number)}"
     hint = None
     if number in (EINVAL, EACCES):

@@ -5,18 +5,25 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import itertools
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asm
 import pytest
 
+import rawbpf
 from rawbpf.errors import KernelError, NotSupportedError, SpecError
 from rawbpf.kernel import creation, features, gate, host, known_types, syscall, verifier
 from rawbpf.kernel.attr import COMMON, attr_layout
-from rawbpf.uapi import COMMON_ATTRS, Cmd, MapType, ProgType
+from rawbpf.uapi import COMMON_ATTRS, AttachType, Cmd, MapType, ProgType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+OBJS = Path(__file__).parents[1] / "objs"
 
 
 @pytest.fixture(autouse=True)
@@ -119,8 +126,62 @@ def test_types_that_no_kernel_has(monkeypatch: pytest.MonkeyPatch) -> None:
         assert known_types.has_map_type(MapType.HASH) is False
         assert known_types.has_map_type(MapType.TASK_STORAGE) is False
         assert known_types.has_prog_type(ProgType.XDP) is False
-    assert known_types.missing_map_type(MapType.RINGBUF).min_version == "5.8"
-    assert known_types.missing_prog_type(ProgType.SYSCALL).min_version == "5.14"
+        ring, program = known_types.missing_map_type(MapType.RINGBUF), known_types.missing_prog_type(ProgType.SYSCALL)
+    assert ring is not None
+    assert program is not None
+    assert (ring.min_version, program.min_version) == ("5.8", "5.14")
+
+
+HIGHEST = {
+    "bpf_prog_type": ProgType.SOCKET_FILTER,
+    "bpf_map_type": MapType.HASH,
+    "bpf_attach_type": AttachType.TRACE_FENTRY,
+}
+
+
+def first_unknown(enum: str) -> int:
+    """The lowest number that the running kernel's enum does not have."""
+    return next(number for number in itertools.count(HIGHEST[enum]) if not known_types.has_number(enum, number))
+
+
+@pytest.mark.parametrize("enum", HIGHEST)
+def test_numbers_of_the_running_kernel(enum: str) -> None:
+    assert known_types.has_number(enum, HIGHEST[enum]) is True
+    assert known_types.has_number(enum, 1 << 20) is False
+    assert first_unknown(enum) > HIGHEST[enum] + 3
+
+
+def test_numbers_without_btf(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "vmlinux_btf", lambda: None)
+    assert known_types.has_number("bpf_attach_type", 1 << 20) is None
+    assert known_types.missing_attach_type(ProgType.TRACING, 1 << 20) is None
+
+
+def with_unknown_attach_type(name: str, program: str) -> rawbpf.ObjectSpec:
+    spec = rawbpf.open(OBJS / f"{name}.{'el' if sys.byteorder == 'little' else 'eb'}.o")
+    spec.only([program])
+    spec.programs[program].attach_type = first_unknown("bpf_attach_type")
+    return spec
+
+
+def test_an_attach_type_that_is_newer_than_the_kernel() -> None:
+    with pytest.raises(NotSupportedError, match="this kernel has no attach type") as caught:
+        rawbpf.load(with_unknown_attach_type("attach_kernel", "fentry"))
+    assert (caught.value.symbol, caught.value.hint) == ("fentry", "it is newer than this kernel")
+
+
+def test_an_attach_type_that_no_kernel_looks_at() -> None:
+    with rawbpf.load(with_unknown_attach_type("attach_net", "do_xdp")) as obj:
+        assert obj.programs["do_xdp"].id
+
+
+def test_types_that_are_newer_than_the_kernel() -> None:
+    with pytest.raises(NotSupportedError, match="no program type") as program:
+        verifier.load({"prog_type": first_unknown("bpf_prog_type")}, asm.RETURN_0, license="GPL")
+    shape = {"key_size": 4, "value_size": 4, "max_entries": 1}
+    with pytest.raises(NotSupportedError, match="no map type") as map_:
+        creation.create_map({"map_type": first_unknown("bpf_map_type"), **shape})
+    assert program.value.hint == map_.value.hint == "it is newer than this kernel"
 
 
 def test_helpers() -> None:

@@ -179,7 +179,7 @@ def test_a_refusal_without_a_log_names_what_is_looked_at_first() -> None:
 
 
 def test_a_type_that_the_kernel_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(KernelError) as unknown:
+    with pytest.raises(NotSupportedError, match="no program type 4000") as unknown:
         verifier.load({"prog_type": 4000}, asm.RETURN_0, license="GPL")
     assert unknown.value.errno == errno.EINVAL
     monkeypatch.setattr(verifier.known_types, "has_prog_type", lambda kind: False)
