@@ -25,7 +25,7 @@ from tools.lab.objects import SCHEDULER
 from tools.lib.report import ToolError, note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tools.lab.programs import Connection
 
@@ -40,6 +40,10 @@ REDIS_SIZES = {"3 bytes": (3, 4000), "64 KiB": (65536, 400)}
 REDIS_CLIENTS = 20
 REDIS_SERVER = Path("/usr/bin/redis-check-rdb")
 """Debian's redis-tools has the server's program under the name of a checking tool; it goes by the name it is called."""
+TRIES = 3
+ENOUGH = 0.93
+"""A machine that does other things disturbs a transfer: it is tried up to TRIES times, until one reaches this part of
+what the paths carry; the best one counts."""
 LOOK_SECONDS = 0.1
 PORTS = {"iperf3": 5201, "rsync": 8730, "redis": 6379}
 
@@ -70,6 +74,7 @@ def measure(directory: Path, *, seconds: int) -> int:
             "cpus": os.cpu_count(),
             "host_load": os.environ.get("RAWBPF_HOST_LOAD"),
             "rate_mbit": RATE,
+            "iperf3_seconds": seconds,
             "iperf3": _iperf3_by_paths(schedulers, group, seconds),
             "rsync": _in_both(_rsync, group),
             "redis": _in_both(_redis, group),
@@ -89,7 +94,7 @@ def _bench(paths: int, group: Path | None) -> Iterator[Bench]:
         yield Bench(client, server, ways[0].right, paths, group)
 
 
-def _in_both(measurement: Any, group: Path) -> dict[str, Any]:
+def _in_both(measurement: Callable[[Bench], Any], group: Path) -> dict[str, Any]:
     """Over one path with TCP, and over all with MPTCP and the kernel's scheduler."""
     results = {}
     for name, paths, where in (("TCP", 1, None), ("MPTCP", PATHS, group)):
@@ -106,11 +111,19 @@ def _iperf3_by_paths(schedulers: Sequence[str], group: Path, seconds: int) -> di
             for name in schedulers:
                 for namespace in (bench.client, bench.server):
                     namespace.sysctl(mptcp.SCHEDULER, name)
-                results[name].append(_iperf3(bench, seconds))
-                note(f"iperf3, {paths} paths, {name}: {results[name][-1]} MB/s")
+                results[name].append(_best(f"iperf3, {paths} paths, {name}", paths, lambda: _iperf3(bench, seconds)))
             for namespace in (bench.client, bench.server):
                 namespace.sysctl(mptcp.SCHEDULER, "default")
     return results
+
+
+def _best(what: str, paths: int, measurement: Callable[[], float]) -> float:
+    """MB/s, of the best of some tries."""
+    tries: list[float] = []
+    while len(tries) < TRIES and max(tries, default=0.0) < ENOUGH * paths * RATE / 8:
+        tries.append(measurement())
+        note(f"{what}: {tries[-1]} MB/s")
+    return max(tries)
 
 
 def _iperf3(bench: Bench, seconds: int) -> float:
@@ -125,23 +138,28 @@ def _rsync(bench: Bench) -> dict[str, float]:
     """MB/s by kind of file."""
     results = {}
     with tempfile.TemporaryDirectory(prefix="mptcp-lab-") as name:
-        source, target, config = (Path(name) / part for part in ("source", "target", "rsyncd.conf"))
-        config.write_text(f"use chroot = no\nuid = root\ngid = root\n[in]\npath = {target}\nread only = no\n")
-        port = PORTS["rsync"]
+        directory = Path(name)
+        config = directory / "rsyncd.conf"
+        config.write_text(f"use chroot = no\nuid = root\ngid = root\n[in]\npath = {directory}\nread only = no\n")
         for kind, write in FILES.items():
-            write(source)
-            target.mkdir()
-            daemon = ["rsync", "--daemon", "--no-detach", f"--port={port}", f"--config={config}"]
-            with _server(bench, daemon, port):
-                begun = time.monotonic()
-                _client(bench, ["rsync", "--whole-file", str(source), f"rsync://{bench.address}:{port}/in/"])
-                results[kind] = round(FILE_SIZE / (time.monotonic() - begun) / 1e6, 2)
-            note(f"rsync, {bench.paths} paths, {kind}: {results[kind]} MB/s")
-            if (target / source.name).stat().st_size != FILE_SIZE:
-                raise ToolError(f"rsync of {kind}: the copy is not as long as the file")
-            (target / source.name).unlink()
-            target.rmdir()
+            write(directory / "source")
+            what = f"rsync, {bench.paths} paths, {kind}"
+            results[kind] = _best(what, bench.paths, lambda: _copy(bench, directory, config))
     return results
+
+
+def _copy(bench: Bench, directory: Path, config: Path) -> float:
+    """MB/s of one copy of a file by a daemon, which has none yet."""
+    port = PORTS["rsync"]
+    source, target = directory / "source", directory / "target"
+    target.unlink(missing_ok=True)
+    with _server(bench, ["rsync", "--daemon", "--no-detach", f"--port={port}", f"--config={config}"], port):
+        begun = time.monotonic()
+        _client(bench, ["rsync", "--whole-file", str(source), f"rsync://{bench.address}:{port}/in/{target.name}"])
+        seconds = time.monotonic() - begun
+    if target.stat().st_size != FILE_SIZE:
+        raise ToolError("rsync: the copy is not as long as the file")
+    return round(FILE_SIZE / seconds / 1e6, 2)
 
 
 def _write_random(path: Path) -> None:
