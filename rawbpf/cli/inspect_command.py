@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from rawbpf.objfile.spec import FunctionSpec, ObjectSpec
+    from rawbpf.objfile.program_spec import FunctionSpec
+    from rawbpf.objfile.spec import ObjectSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +67,7 @@ def _wanted(spec: ObjectSpec, names: list[str] | None) -> list[FunctionSpec]:
 
 def _summary(spec: ObjectSpec) -> dict[str, Any]:
     from rawbpf.btf.decl import type_decl
-    from rawbpf.objfile.spec import attach_type_name
+    from rawbpf.objfile.program_spec import attach_type_name
     from rawbpf.uapi import MapType, ProgType, known
 
     def type_of(type_id: int) -> str:

@@ -176,7 +176,7 @@ def plan_to_json(spec: ObjectSpec, plan: Plan) -> dict[str, Any]:
 
 
 def _program(plan: Plan, step: LoadProgram) -> dict[str, Any]:
-    from rawbpf.objfile.spec import attach_type_name
+    from rawbpf.objfile.program_spec import attach_type_name
     from rawbpf.uapi import ProgType, known
 
     prog_type = known(ProgType, step.prog_type)

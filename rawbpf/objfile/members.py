@@ -13,7 +13,8 @@ from rawbpf.uapi import ProgType
 
 if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf
-    from rawbpf.objfile.spec import ObjectSpec, ProgramSpec, StructOpsSpec
+    from rawbpf.objfile.program_spec import ProgramSpec
+    from rawbpf.objfile.spec import ObjectSpec, StructOpsSpec
 
 NULL = "null"
 """How a command line says that a member is no function."""

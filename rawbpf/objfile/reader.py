@@ -22,13 +22,12 @@ from rawbpf.objfile.elf import (
     parse_elf,
 )
 from rawbpf.objfile.insn import INSN_SIZE, decode
+from rawbpf.objfile.program_spec import FunctionSpec, ProgramSpec
 from rawbpf.objfile.sections import find_section
 from rawbpf.objfile.spec import (
     MAX_DATA_SIZE,
-    FunctionSpec,
     MapSpec,
     ObjectSpec,
-    ProgramSpec,
     StructOpsSpec,
     VariableSpec,
     kernel_name,

@@ -14,7 +14,7 @@ from rawbpf.plan.target import fingerprint
 from rawbpf.uapi import AttachType, BtfKind, ProgType
 
 if TYPE_CHECKING:
-    from rawbpf.objfile.spec import ProgramSpec
+    from rawbpf.objfile.program_spec import ProgramSpec
     from rawbpf.plan.target import Target
 
 

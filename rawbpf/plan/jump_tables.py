@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rawbpf.objfile.elf import Symbol
-    from rawbpf.objfile.spec import FunctionSpec, ObjectSpec
+    from rawbpf.objfile.program_spec import FunctionSpec
+    from rawbpf.objfile.spec import ObjectSpec
 
 SECTION = ".jumptables"
 ENTRY_SIZE = 8

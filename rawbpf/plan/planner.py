@@ -24,7 +24,8 @@ from rawbpf.uapi import AttachType, CoreReloKind, MapType, ProgType
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from rawbpf.objfile.spec import ObjectSpec, ProgramSpec
+    from rawbpf.objfile.program_spec import ProgramSpec
+    from rawbpf.objfile.spec import ObjectSpec
     from rawbpf.plan.externs import Resolved
     from rawbpf.plan.relocate import Linked
     from rawbpf.plan.struct_ops import Prepared

@@ -16,7 +16,8 @@ from rawbpf.plan.map_steps import BTF
 from rawbpf.uapi import AttachType, ProgType
 
 if TYPE_CHECKING:
-    from rawbpf.objfile.spec import ObjectSpec, ProgramSpec
+    from rawbpf.objfile.program_spec import ProgramSpec
+    from rawbpf.objfile.spec import ObjectSpec
     from rawbpf.plan.relocate import Linked
     from rawbpf.plan.struct_ops import Prepared
     from rawbpf.plan.target import Target

@@ -16,7 +16,7 @@ from rawbpf.errors import ElfError, RelocationError, SpecError, where
 from rawbpf.objfile import insn as i
 from rawbpf.objfile.elf import SHN_COMMON, STB_LOCAL, STT_FUNC, STT_SECTION, Symbol
 from rawbpf.objfile.externs import KCONFIG, kconfig_layout
-from rawbpf.objfile.spec import ProgramSpec
+from rawbpf.objfile.program_spec import ProgramSpec
 from rawbpf.plan.jump_tables import JumpTables
 from rawbpf.plan.map_steps import why_not_created
 from rawbpf.plan.plan import Note
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf
     from rawbpf.errors import SourceLine
     from rawbpf.objfile.insn import Insn
-    from rawbpf.objfile.spec import FunctionSpec, MapSpec, ObjectSpec
+    from rawbpf.objfile.program_spec import FunctionSpec
+    from rawbpf.objfile.spec import MapSpec, ObjectSpec
     from rawbpf.plan.externs import Resolved
     from rawbpf.plan.jump_tables import JumpTable
     from rawbpf.plan.target import Features

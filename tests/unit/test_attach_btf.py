@@ -20,7 +20,7 @@ from rawbpf.plan.attach_btf import AttachBtf, find_attach_btf
 from rawbpf.plan.planner import make_plan
 
 if TYPE_CHECKING:
-    from rawbpf.objfile.spec import ProgramSpec
+    from rawbpf.objfile.program_spec import ProgramSpec
 
 OBJS = Path(__file__).parent.parent / "objs"
 

@@ -13,13 +13,14 @@ from rawbpf.btf.access import read_access
 from rawbpf.btf.decl import type_decl
 from rawbpf.btf.ext import CORE_KIND_NAMES
 from rawbpf.objfile.disasm import disassemble
-from rawbpf.objfile.spec import attach_type_name
+from rawbpf.objfile.program_spec import attach_type_name
 from rawbpf.uapi import CoreReloKind, MapType, ProgType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rawbpf.objfile.spec import FunctionSpec, MapSpec, ObjectSpec
+    from rawbpf.objfile.program_spec import FunctionSpec
+    from rawbpf.objfile.spec import MapSpec, ObjectSpec
 
 ROOT = Path(__file__).parent.parent.parent
 # the big-endian objects give the same (test_reader.py), so they have no files of their own

@@ -22,7 +22,7 @@ from rawbpf.plan.target import Target, fingerprint
 from rawbpf.uapi import HELPERS, AttachType, ProgFlag, ProgType
 
 if TYPE_CHECKING:
-    from rawbpf.objfile.spec import ProgramSpec
+    from rawbpf.objfile.program_spec import ProgramSpec
 
 OBJS = Path(__file__).parent.parent / "objs"
 RETURN_7 = decode(bytes.fromhex("b7000000070000009500000000000000"), little=True)

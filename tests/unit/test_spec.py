@@ -15,7 +15,8 @@ import rawbpf
 from rawbpf.btf import types as t
 from rawbpf.errors import SpecError
 from rawbpf.objfile.elf import STV_HIDDEN
-from rawbpf.objfile.spec import attach_type_name, kernel_name, section_map_name
+from rawbpf.objfile.program_spec import attach_type_name
+from rawbpf.objfile.spec import kernel_name, section_map_name
 from rawbpf.uapi import AttachType, MapFlag, MapType, ProgType
 
 ROOT = Path(__file__).parent.parent.parent
