@@ -363,6 +363,33 @@ def test_arguments_that_make_no_sense(lab: netlab.Lab, obj: Object, name: str) -
         function(obj, lab)
 
 
+def test_a_device_that_is_no_netkit(lab: netlab.Lab, obj: Object) -> None:
+    with pytest.raises(KernelError, match=f"{DEVICE}: (this is no netkit device|the kernel has no netkit)") as wrong:
+        attach.netkit(obj.programs["do_netkit_peer"], DEVICE, netns=lab.right)
+    assert "netkit makes a pair" in str(wrong.value.hint) or "tcx takes any device" in str(wrong.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("hook", "target", "said", "hint"),
+    [
+        (999, {"dev": "lo"}, "lo: in this kernel a network device has no hook of attach type 999", "TCX_…"),
+        (AttachType.XDP, {"dev": "lo"}, "a network device has no hook of attach type XDP", "TCX_…"),
+        (INGRESS, {}, "a network namespace has no hook of attach type TCX_INGRESS", "SK_LOOKUP"),
+        (999, {}, "network namespace has no hook of attach type 999", "SK_LOOKUP"),
+    ],
+)
+def test_a_hook_that_is_none(lab: netlab.Lab, hook: int, target: dict[str, str], said: str, hint: str) -> None:
+    with pytest.raises(KernelError, match=said) as wrong:
+        attach.query(hook, netns=lab.right, **target)
+    assert hint in str(wrong.value.hint)
+
+
+def test_a_hook_that_a_group_has_not(cgroup: Path) -> None:
+    with pytest.raises(KernelError, match=f"{cgroup}.* has no hook of attach type TCX_INGRESS") as wrong:
+        attach.query(INGRESS, cgroup=cgroup)
+    assert "CGROUP_…" in str(wrong.value.hint)
+
+
 def test_sockets_that_take_no_program(obj: Object, tmp_path: Path) -> None:
     with open(tmp_path / "file", "w") as file, pytest.raises(KernelError, match="this is no socket") as wrong:
         attach.socket_filter(obj.programs["do_socket_filter"], file)

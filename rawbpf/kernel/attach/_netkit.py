@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _TYPES = {"primary": AttachType.NETKIT_PRIMARY, "peer": AttachType.NETKIT_PEER}
 _REASONS = {
-    EINVAL: ("a kernel before 6.7 or without CONFIG_NETKIT, or these arguments do not go together", ""),
+    EINVAL: (
+        "the kernel has no netkit (before 6.7, or without CONFIG_NETKIT), or these arguments do not go together",
+        "attach.tcx takes any device",
+    ),
     ENXIO: ("this is no netkit device", "ip link add NAME type netkit makes a pair"),
     EACCES: ("this is the peer's end of the pair", "name the primary device; direction='peer' goes for the other end"),
     EOPNOTSUPP: ("this netkit device has no peer", ""),

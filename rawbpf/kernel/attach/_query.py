@@ -3,22 +3,31 @@
 
 from __future__ import annotations
 
+from errno import EINVAL
 from typing import TYPE_CHECKING
 
-from rawbpf.errors import where
+from rawbpf.errors import KernelError, where
 from rawbpf.kernel import syscall
 from rawbpf.kernel.attach import _cgroup
+from rawbpf.kernel.attach.refusal import told
 from rawbpf.kernel.devices import device
 from rawbpf.kernel.netns import open_netns
-from rawbpf.uapi import F_QUERY_EFFECTIVE
+from rawbpf.uapi import F_QUERY_EFFECTIVE, AttachType
 
 if TYPE_CHECKING:
     import os
 
+    from rawbpf.kernel.attach.refusal import Reasons
     from rawbpf.kernel.devices import Device
     from rawbpf.kernel.netns import NetNs
     from rawbpf.kernel.syscall import QueryResult
-    from rawbpf.uapi import AttachType
+
+_HOOKS = {
+    "control group": ("CGROUP_", "LSM_CGROUP"),
+    "network device": ("TCX_", "NETKIT_"),
+    "network namespace": ("SK_LOOKUP", "FLOW_DISSECTOR"),
+}
+"""How the names of the attach types begin that a target has."""
 
 
 def query(
@@ -46,10 +55,23 @@ def query(
     """
     flags = F_QUERY_EFFECTIVE if effective else 0
     if cgroup is not None:
-        with where(path=cgroup):
+        with where(path=cgroup), told(_hook_of("control group", attach_type)):
             return _cgroup.query(cgroup, attach_type, flags)
     with open_netns(netns) as home:
         if dev is None:
-            return syscall.prog_query(home.fileno(), attach_type)
-        with device(dev, home) as found:
+            with told(_hook_of("network namespace", attach_type)):
+                return syscall.prog_query(home.fileno(), attach_type)
+        with device(dev, home) as found, told(_hook_of("network device", attach_type), found.name):
             return found.call(lambda: syscall.prog_query(found.ifindex, attach_type))
+
+
+def _hook_of(target: str, attach_type: int) -> Reasons:
+    """What EINVAL means. A hook of another kind of target is refused here: the kernel would take a device's index for a
+    descriptor, or a descriptor for an index.
+    """
+    known = attach_type in AttachType.__members__.values()
+    name = AttachType(attach_type).name if known else str(attach_type)
+    hint = f"a {target} has {', '.join(f'{word}…' if word[-1] == '_' else word for word in _HOOKS[target])}"
+    if known and not name.startswith(_HOOKS[target]):
+        raise KernelError(f"a {target} has no hook of attach type {name}", errno=EINVAL, hint=hint)
+    return {EINVAL: (f"in this kernel a {target} has no hook of attach type {name}", hint)}

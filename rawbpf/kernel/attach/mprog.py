@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 REASONS: Reasons = {
     ENOENT: ("before or after what is not attached here, or attached by link and named as a program", ""),
-    EEXIST: ("the program is attached here already", "replace=PROGRAM exchanges one; links can hold it twice"),
+    EEXIST: ("the program is attached here already", "without a link, replace=PROGRAM exchanges one for another"),
     ESTALE: ("something was attached or detached since that revision", "ask for the revision again: attach.query"),
     EBUSY: ("a link holds the place", "update the link"),
     ERANGE: ("too many programs are attached here", ""),
@@ -49,9 +49,9 @@ def attach_ordered(
         raise SpecError("a link replaces nothing", symbol=program.name, hint="link=False, or update the other link")
     with (
         where(symbol=program.name),
-        told({**REASONS, **reasons}),
         open_netns(netns) as home,
         device(dev, home) as found,
+        told({**REASONS, **reasons}, found.name),
     ):
         if not link:
             return MprogAttachment(

@@ -72,13 +72,13 @@ def need_type(program: Program, kind: str, *types: ProgType) -> ProgType:
 
 
 @contextmanager
-def told(reasons: Reasons) -> Iterator[None]:
-    """Give a `KernelError` that passes the message and the hint of its errno."""
+def told(reasons: Reasons, place: str = "") -> Iterator[None]:
+    """Give a `KernelError` that passes the message and the hint of its errno, and name the place."""
     try:
         yield
     except KernelError as failure:
         if failure.errno in reasons and failure.command.startswith("BPF_"):
             message, hint = reasons[failure.errno or 0]
-            failure.message = f"{message}: {failure.message}"
+            failure.message = ": ".join(part for part in (place, message, failure.message) if part)
             failure.hint = hint or failure.hint
         raise
