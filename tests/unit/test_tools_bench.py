@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.benchlib import imports, measure, python
+from tools.benchlib import imports, measure, python, rings
 from tools.benchlib.measure import CPU, PEAK, WALL, CommandFailed, Stat, alternate, ratio, stat
 from tools.benchlib.table import Table, number
 
@@ -181,3 +181,13 @@ def test_the_script_refuses_what_it_does_not_know() -> None:
     done = subprocess.run([ROOT / "tools/bench", "loads"], capture_output=True, text=True, env=dict(os.environ))
     assert done.returncode == 2
     assert "there are start, imports, load, phases, btf" in done.stderr
+
+
+def test_a_ring_reader_whose_memory_grows_fails() -> None:
+    def reader(grown: int) -> list[str]:
+        return [sys.executable, "-c", f"print(1000, 0.001, 0, {grown})"]
+
+    assert rings._read("flat", reader(1024)) == {"flat": {rings.RATE: 1.0, rings.GROWN: 1024.0}}
+    with pytest.raises(rings.MemoryGrew, match="leaky: memory grew by 1025 KiB over 1000 records") as failure:
+        rings._read("leaky", reader(1025))
+    assert failure.value.code == 1

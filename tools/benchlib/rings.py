@@ -23,6 +23,8 @@ OBJECT = ROOT / "tests" / "objs" / f"streams.{'el' if sys.byteorder == 'little' 
 READER = Path(__file__).with_name("ring_reader.py")
 C_READER = Path(__file__).with_name("libbpf_ring.c")
 SIZE = 1 << 20
+MAY_GROW_KIB = 1024
+"""By how much a reader's memory may grow, however many records come."""
 RATE, GROWN = "records a CPU µs", "grown KiB"
 LIBBPF = "libbpf in C, callback"
 TABLES = {
@@ -37,8 +39,19 @@ TABLES = {
 }
 
 
+class MemoryGrew(ToolError):
+    """A reader is not flat in memory."""
+
+    code = 1
+
+
 def tables(work: Path, python: str, records: int, runs: int) -> list[Table]:
-    """The tables: records a microsecond of CPU while a full ring is emptied, and how much memory grew from 10 % on."""
+    """The tables: records a microsecond of CPU while a full ring is emptied, and how much memory grew from 10 % on.
+
+    Raises:
+        ToolError: a reader failed.
+        MemoryGrew: its memory grew by more than `MAY_GROW_KIB`.
+    """
     reader = loaders.libbpf_program(C_READER, work)
     made = []
     for title, ways in TABLES.items():
@@ -60,4 +73,6 @@ def _read(row: str, command: list[str]) -> Mapping[str, Metrics]:
     metrics = {RATE: int(count) / float(seconds) / 1e6}
     if grown:
         metrics[GROWN] = float(grown[0])
+        if metrics[GROWN] > MAY_GROW_KIB:
+            raise MemoryGrew(f"{row}: memory grew by {grown[0]} KiB over {count} records")
     return {row: metrics}
