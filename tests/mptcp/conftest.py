@@ -2,7 +2,8 @@
 """The subtests' surroundings: a laboratory, a cgroup, and objects that are loaded for one test.
 
 What a kernel with MPTCP can do without our patches also runs outside of the test kernel; tests/vm/test_mptcp.py runs
-all of it there.
+all of it there. The path managers over netlink do so only there: Linux 6.18 sometimes forgets a subflow that it is told
+to make right after another has gone.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def announced(lab: Lab) -> None:
         wait_for(lambda: len(connection.established()) == 1, "it is closed")
 
 
-def test_netlink_pm(lab: Lab) -> None:
+def test_netlink_pm(lab: Lab, test_kernel: None) -> None:
     manage_endpoints(lab)
     limited(lab)
     announced(lab)
@@ -141,7 +141,7 @@ def manage_by_hand(lab: Lab, family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_userspace_pm(lab: Lab, family: str) -> None:
+def test_userspace_pm(lab: Lab, test_kernel: None, family: str) -> None:
     lab.sysctl("pm_type", "1")
     lab.path_managers.listen()
     manage_by_hand(lab, family)
