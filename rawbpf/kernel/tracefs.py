@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno as _errno
+import itertools
 import os
 from typing import TYPE_CHECKING
 
@@ -78,13 +79,12 @@ class Probe:
         file: ``kprobe_events`` or ``uprobe_events``.
     """
 
-    _made = 0
+    _numbers = itertools.count(1)  # each once, whichever thread asks
 
     def __init__(self, file: str, what: str, *, is_return: bool) -> None:
-        Probe._made += 1
         self.file = file
         self.group = "rawbpf"
-        self.name = f"p{os.getpid()}_{Probe._made}"
+        self.name = f"p{os.getpid()}_{next(Probe._numbers)}"
         self._added = False
         self._line = f"{'r' if is_return else 'p'}:{self.group}/{self.name} {what}"
 

@@ -8,6 +8,7 @@ number of its spec as the cookie of its attachment, or on kernels without cookie
 from __future__ import annotations
 
 import struct
+from _thread import allocate_lock
 from errno import E2BIG, ENOENT
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ _KINDS = {"const": 0, "reg": 1, "mem": 2, "sib": 3}
 _NEW, _OLD = struct.Struct("=QBxHBxh?b6x"), struct.Struct("=QBxxxh?b")
 _TAIL = struct.Struct("=QhB5x")
 _LAYOUTS = {MAX_ARGUMENTS * layout.size + _TAIL.size: layout for layout in (_NEW, _OLD)}
+
+_looking = allocate_lock()  # a spec is free until it is written, so one thread at a time looks for one
 
 
 class Specs:
@@ -75,12 +78,13 @@ class Specs:
         if value in self._taken:
             return self._taken[value]
         assert self._specs is not None
-        for number in range(self._count):
-            key = struct.pack("=I", number)
-            if syscall.map_lookup_elem(self._specs.fileno(), key, len(value))[-6] == 0:
-                self._taken[value] = number
-                syscall.map_update_elem(self._specs.fileno(), key, value)
-                return number
+        with _looking:
+            for number in range(self._count):
+                key = struct.pack("=I", number)
+                if syscall.map_lookup_elem(self._specs.fileno(), key, len(value))[-6] == 0:
+                    self._taken[value] = number
+                    syscall.map_update_elem(self._specs.fileno(), key, value)
+                    return number
         raise KernelError(
             f"all {self._count} specs of __bpf_usdt_specs are in use",
             errno=E2BIG,
