@@ -45,7 +45,7 @@ def test_every_tool_and_command_exists() -> None:
     for tool in named:
         assert (ROOT / tool).stat().st_mode & 0o111
     commands = set(re.findall(r"`rawbpf (\w+)", README))
-    assert commands == {"load", "unload", "list", "inspect", "plan", "btf", "ringbuf"}
+    assert commands == {"load", "unload", "list", "inspect", "plan", "btf", "map", "prog", "ringbuf"}
     for command in commands:
         help_ = [sys.executable, "-m", "rawbpf", command, "--help"]
         assert "example" in subprocess.run(help_, cwd=ROOT, capture_output=True, text=True, check=True).stdout
