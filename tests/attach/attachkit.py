@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rounds import rounds
+
 import rawbpf
 from rawbpf.kernel import executor
 
@@ -17,8 +19,10 @@ if TYPE_CHECKING:
 GUEST = bool(os.environ.get("RAWBPF_GUEST"))
 """Whether this is the test kernel, where everything may be attached."""
 OBJECTS = Path(__file__).parent.parent / "objs"
-ROUNDS = int(os.environ.get("RAWBPF_ROUNDS", "10"))
-"""How often each kind is attached and detached in turn."""
+ROUNDS = rounds(100 if GUEST else 1000)
+"""How often each kind is attached and detached. In the test kernel, whose processor is emulated, 50 take seconds."""
+THREADS = 16
+"""How many do that at once."""
 
 
 def load(name: str, *programs: str) -> Object:

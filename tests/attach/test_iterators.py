@@ -10,7 +10,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from attachkit import ROUNDS, load
+from attachkit import THREADS, load
+from rounds import attach_and_close, rounds
 
 from rawbpf import attach
 from rawbpf.errors import KernelError, NotSupportedError, SpecError
@@ -144,5 +145,4 @@ def test_what_is_wrong(obj: Object) -> None:
 
 
 def test_many_rounds(obj: Object) -> None:
-    for _ in range(50 * ROUNDS):
-        attach.iterator(obj.programs["maps"]).close()
+    attach_and_close(lambda: attach.iterator(obj.programs["maps"]), rounds(), THREADS)

@@ -7,11 +7,13 @@ import errno
 import os
 import shutil
 import subprocess
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from attachkit import GUEST, ROUNDS, Watched, load, value
+from attachkit import GUEST, ROUNDS, THREADS, Watched, load, value
+from rounds import attach_and_close, rounds
 
 from rawbpf import attach
 from rawbpf.errors import ElfError, KernelError, NotSupportedError, SpecError
@@ -383,16 +385,34 @@ def test_a_section_that_says_too_little(obj: Object) -> None:
 # -- rounds
 
 
+def test_usdt_probes_that_several_threads_attach(obj: Object, watched: Watched) -> None:
+    def attached(_: int) -> Link | Attachment:
+        return attach.usdt(obj.programs["probe"], watched.binary, "watched", "twice", pid=watched.pid)
+
+    def specs_in_use() -> int:
+        specs = obj.maps["__bpf_usdt_specs"]
+        return sum(specs.raw_value(number.to_bytes(4, "little"))[-6] for number in range(specs.max_entries))
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        made = list(pool.map(attached, range(THREADS)))
+    with ExitStack() as stack:
+        for link in made:
+            stack.enter_context(link)
+        assert specs_in_use() == 2 * THREADS  # each has its own
+    assert specs_in_use() == 0
+
+
 @pytest.mark.parametrize("kind", ["uprobe", "uprobe ioctl", "uprobe_multi", "usdt"])
 def test_many_rounds(obj: Object, watched: Watched, kind: str) -> None:
-    for _ in range(ROUNDS):
+    def once() -> Link | Attachment:
         if kind == "uprobe_multi":
-            made = attach.uprobe_multi(obj.programs["multi"], watched.binary, "plain", pid=watched.pid)
-        elif kind == "usdt":
-            made = attach.usdt(obj.programs["probe"], watched.binary, "watched", "twice", pid=watched.pid)
-        else:
-            mode = kind.partition(" ")[2]
-            made = attach.uprobe(obj.programs["entry"], watched.binary, "plain", pid=watched.pid, mode=mode)
-        made.close()
+            return attach.uprobe_multi(obj.programs["multi"], watched.binary, "plain", pid=watched.pid)
+        if kind == "usdt":
+            return attach.usdt(obj.programs["probe"], watched.binary, "watched", "twice", pid=watched.pid)
+        mode = kind.partition(" ")[2]
+        return attach.uprobe(obj.programs["entry"], watched.binary, "plain", pid=watched.pid, mode=mode)
+
+    number = rounds(100) if kind.startswith("uprobe ") or kind == "uprobe" else ROUNDS
+    attach_and_close(once, number, THREADS)
     watched.do("f")
     assert hits(obj, "entry") == hits(obj, "multi") == 0

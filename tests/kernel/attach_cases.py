@@ -259,7 +259,7 @@ def netkit(direction: str, link: bool) -> Case:
         packet = b"\x45\0\0\x1c" + bytes(24)
         scene.lab.raw(scene.lab.right, packet, NETKIT if direction == "primary" else NETKIT_PEER)
 
-    return Case(f"netkit_{direction}", done, event, link)
+    return Case(f"netkit_{direction}", done, event, link, step=11)
 
 
 def remote_control(scene: Scene) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from test_interrupts import AtCall, interrupted
+from interrupts import AtCall, interrupted
+from rounds import attach_and_close, rounds
 
 import rawbpf
 from rawbpf import attach
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 OBJECT = Path(__file__).parent.parent / "objs" / "attach_cgroup.el.o"
 EVENTS = Path(__file__).parent / "cgroup_events.py"
-ROUNDS = int(os.environ.get("RAWBPF_ROUNDS", "50"))
-"""How often something is attached and detached: device drivers and namespaces take their time for that."""
 NEEDS_A_TYPE = "skb"
 NAMES = [
     name.removeprefix("do_")
@@ -181,8 +180,8 @@ def test_a_pinned_link_stays(obj: Object, cgroup: Path, bpffs_dir: Path) -> None
 
 @pytest.mark.parametrize("link", [True, False], ids=["link", "attach"])
 def test_rounds_without_end_leave_nothing(obj: Object, cgroup: Path, link: bool) -> None:
-    for _ in range(ROUNDS):
-        attach.cgroup(obj.programs["do_connect4"], cgroup, link=link).close()
+    program = obj.programs["do_connect4"]  # which a group takes once, but for links
+    attach_and_close(lambda: attach.cgroup(program, cgroup, link=link), rounds(), threads=16 if link else 1)
     assert attach.query(CONNECT, cgroup=cgroup).prog_ids == []
 
 

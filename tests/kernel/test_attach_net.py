@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,8 @@ import attach_cases
 import netlab
 import pytest
 from attach_cases import CASES, Case, Scene
-from test_interrupts import AtCall, interrupted
+from interrupts import AtCall, interrupted
+from rounds import attach_and_close, rounds
 
 import rawbpf
 from rawbpf.errors import KernelError, NotSupportedError
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from rawbpf.objfile.spec import ObjectSpec
 
 OBJECT = Path(__file__).parent.parent / "objs" / "attach_net.el.o"
-ROUNDS = int(os.environ.get("RAWBPF_ROUNDS", "50"))
-"""How often something is attached and detached: device drivers and namespaces take their time for that."""
+SLOW = ("xdp", "tcx_ingress", "tcx_egress")
+"""What waits for the kernel in every round, alone: tens of milliseconds, and a device takes one at a time."""
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +141,8 @@ def test_what_has_no_link_can_be_left_behind(case: Case, spec: ObjectSpec) -> No
 
 def test_rounds_without_end_leave_nothing(case: Case, scene: Scene) -> None:
     program = scene.obj.programs[f"do_{case.program}"]
-    for _ in range(ROUNDS):
-        case.attach(scene, program).close()
+    number = rounds(100 if case.program in SLOW else 1000)
+    attach_and_close(lambda: case.attach(scene, program), number)
     assert not runs(scene, case)
 
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from interrupts import AtCall, interrupted
 from streamkit import CPUS, FORCE_WAKEUP, NO_WAKEUP, load, run
-from test_interrupts import AtCall, descriptors, interrupted
+from test_interrupts import descriptors
 
 from rawbpf.errors import ClosedError, SpecError
 from rawbpf.kernel.maps import Map
