@@ -45,6 +45,7 @@ ENOUGH = 0.93
 """A machine that does other things disturbs a transfer: it is tried up to TRIES times, until one reaches this part of
 what the paths carry; the best one counts."""
 LOOK_SECONDS = 0.1
+CLIENT_SECONDS = 120.0
 PORTS = {"iperf3": 5201, "rsync": 8730, "redis": 6379}
 
 
@@ -60,10 +61,11 @@ class Bench(NamedTuple):
     """The cgroup whose sockets are MPTCP; None for plain TCP."""
 
 
-def measure(directory: Path, *, seconds: int) -> int:
-    """Measure everything, print it, and write figures.json and the plots into the directory."""
+def measure(page: Path, *, seconds: int) -> int:
+    """Measure everything, and write it into a page of Markdown; figures.json and the plots go into its directory."""
     begun = time.monotonic()
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = page.with_suffix("")
+    directory.mkdir(exist_ok=True)
     with contextlib.ExitStack() as stack:
         group = stack.enter_context(programs.own_cgroup())
         option = f"cgroup_id={group.stat().st_ino}"
@@ -83,7 +85,8 @@ def measure(directory: Path, *, seconds: int) -> int:
     (directory / "figures.json").write_text(json.dumps(results, indent=1) + "\n")
     for name, picture in figure_plots.draw(results).items():
         (directory / name).write_text(picture)
-    print(figure_plots.tables(results))
+    page.write_text(figure_plots.fill(page.read_text(), results))
+    print("\n\n".join(figure_plots.tables(results).values()))
     return 0
 
 
@@ -215,7 +218,10 @@ def _client(bench: Bench, command: list[str]) -> str:
         programs.started(bench.client, command, bench.group, output=output.fileno()) as process,
     ):
         seen: list[Connection] = []
+        deadline = time.monotonic() + CLIENT_SECONDS
         while process.poll() is None:
+            if time.monotonic() > deadline:
+                raise ToolError(f"{command[0]} has not ended after {CLIENT_SECONDS:g} s: {seen}")
             seen = max(seen, programs.connections(process.pid), key=_rank)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LOOK_SECONDS)
