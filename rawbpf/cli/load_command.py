@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +48,10 @@ def run(args: argparse.Namespace) -> int:
     with _interrupted_by_signals(), execute(plan) as obj:
         stays = False
         try:
-            _report(spec, plan, obj, directory, args)
-            if args.hold:
-                _wait()
+            with _until_interrupted() if args.hold else nullcontext():
+                _report(spec, plan, obj, directory, args)
+                if args.hold:
+                    _wait()
             stays = not args.hold
         except BrokenPipeError:
             stays = not args.hold  # who read our output has gone, and has nothing against what is loaded
@@ -115,11 +116,17 @@ def _interrupted_by_signals() -> Iterator[None]:
 
 
 def _wait() -> None:
+    with _wakeups() as fd:
+        sys.stdout.flush()
+        while True:
+            os.read(fd, 1)
+
+
+@contextmanager
+def _until_interrupted() -> Iterator[None]:
+    # whoever reads what is told may interrupt at once
     try:
-        with _wakeups() as fd:
-            sys.stdout.flush()  # whoever reads it may interrupt at once
-            while True:
-                os.read(fd, 1)
+        yield
     except KeyboardInterrupt:
         if sys.stderr.isatty():
             print(file=sys.stderr)  # behind the ^C
