@@ -90,7 +90,8 @@ def test_a_signal_just_before_the_wait_is_not_lost(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "read", late)
     signal.setitimer(signal.ITIMER_REAL, 5)
     try:
-        load_command._wait()
+        with load_command._until_interrupted():
+            load_command._wait()
         assert signal.set_wakeup_fd(-1) == -1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
