@@ -52,7 +52,7 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROG",
         nargs="+",
         action="extend",
-        help="load just the named programs, and all maps; a struct_ops of which a program is left out is not created",
+        help="load just the named programs, and all maps; a struct_ops is registered if all its programs are named",
     )
     for option, (kind, metavar, text) in _WHERE.items():
         parser.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
