@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked."""
-    from rawbpf.cli import map_actions, map_values
+    from rawbpf.cli import map_actions
+    from rawbpf.cli.handles import find
+    from rawbpf.kernel.maps import Map
 
-    with map_values.find(args.map) as found:
+    with find(Map, args.map) as found:
         return map_actions.ACTIONS[args.action](found, args)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rawbpf.btf.record import EnumValue, Record
 from rawbpf.errors import SpecError, where
 from rawbpf.kernel import syscall
-from rawbpf.kernel.maps import Map
 from rawbpf.kernel.maps.forms import HeldDescriptor
 from rawbpf.uapi import Cmd, MapType
 
@@ -18,17 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rawbpf.kernel.fd import Fd
+    from rawbpf.kernel.maps import Map
 
 _PROGRAMS = frozenset({MapType.PROG_ARRAY})
 _MAPS = frozenset({MapType.ARRAY_OF_MAPS, MapType.HASH_OF_MAPS})
-
-
-def find(text: str) -> Map:
-    """The map that is meant by an id, the path of a pin, or a name. Raises `SpecError` with what there is."""
-    if text.isdecimal():
-        with where(path=f"map id {text}"):
-            return Map.by_id(int(text))
-    return Map.open(text) if "/" in text else Map.by_name(text)
 
 
 def key(map_: Map, text: str) -> Any:

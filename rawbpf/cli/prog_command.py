@@ -7,13 +7,12 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.cli.output import add_json, print_json
-from rawbpf.errors import SpecError, where
+from rawbpf.errors import SpecError
 
 if TYPE_CHECKING:
     import argparse
 
     from rawbpf.kernel.info import ProgInfo
-    from rawbpf.kernel.programs import Program
     from rawbpf.kernel.syscall import RunResult
 
 
@@ -37,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the program, and say what came of it."""
-    from rawbpf.kernel.programs import run_statistics
+    from rawbpf.cli.handles import find
+    from rawbpf.kernel.programs import Program, run_statistics
 
     data, context = _bytes("--data", args.data), _bytes("--ctx", args.ctx)
-    with _find(args.program) as program, run_statistics():
+    with find(Program, args.program) as program, run_statistics():
         result = program.test_run(
             data,
             context,
@@ -55,15 +55,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(about, result, args)
     return 0
-
-
-def _find(text: str) -> Program:
-    from rawbpf.kernel.programs import Program
-
-    if text.isdecimal():
-        with where(path=f"program id {text}"):
-            return Program.by_id(int(text))
-    return Program.open(text) if "/" in text else Program.by_name(text)
 
 
 def _bytes(option: str, text: str) -> bytes:

@@ -40,9 +40,10 @@ def _positive(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Print records as they come."""
-    from rawbpf.cli.map_values import find
+    from rawbpf.cli.handles import find
+    from rawbpf.kernel.maps import Map
 
-    with find(args.map) as map_, _reader(map_, args) as reader:
+    with find(Map, args.map) as map_, _reader(map_, args) as reader:
         try:
             _follow(reader, args)
         except KeyboardInterrupt:  # the way to end it

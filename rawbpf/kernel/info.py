@@ -103,6 +103,11 @@ class LinkInfo(NamedTuple):
     detail: dict[str, Any]
 
 
+def kind_name(kind: MapType | ProgType | int) -> str:
+    """The name of a type of map or program, as libbpf and bpftool write it."""
+    return kind.name.lower() if isinstance(kind, (MapType, ProgType)) else f"type {kind}"
+
+
 def _text(raw: bytes) -> str:
     return raw.split(b"\0", 1)[0].decode(errors="replace")
 

@@ -9,10 +9,12 @@ from rawbpf.kernel import bpffs, syscall
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
     from typing_extensions import Self
 
     from rawbpf.kernel.fd import Fd
+    from rawbpf.kernel.info import MapInfo, ProgInfo
     from rawbpf.uapi import Cmd
 
 
@@ -87,3 +89,35 @@ class Pinnable:
 
     def __exit__(self, *exc: Any) -> None:
         self.close()
+
+
+class Named(Pinnable):
+    """What the kernel also knows by a name that its maker gave it: maps and programs."""
+
+    @classmethod
+    def by_name(cls, name: str) -> Self:
+        """The one that the kernel knows by that name, of which it keeps 15 bytes (as root).
+
+        Raises:
+            SpecError: there is none, or there are several: their ids are told.
+        """
+        from rawbpf.errors import SpecError
+        from rawbpf.kernel.info import kind_name
+
+        kept = syscall.kernel_name(name).decode(errors="replace")
+        there = list(cls._all())
+        found = [about for about in there if about.name == kept]
+        if len(found) == 1:
+            return cls.by_id(found[0].id)
+        if found:
+            ids = ", ".join(f"{about.id} ({kind_name(about.type)})" for about in found)
+            raise SpecError(f"{len(found)} {cls._kind}s are named {name}", hint=f"choose by id: {ids}")
+        from difflib import get_close_matches
+
+        near = get_close_matches(kept, {about.name for about in there})
+        raise SpecError(f"no {cls._kind} is named {name}", hint=f"did you mean {' or '.join(near)}?" if near else None)
+
+    @classmethod
+    def _all(cls) -> Iterable[MapInfo | ProgInfo]:
+        # of the kernel
+        raise NotImplementedError

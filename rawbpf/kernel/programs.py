@@ -6,12 +6,14 @@ from __future__ import annotations
 from errno import EINVAL, EOPNOTSUPP
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import ENOTSUPP, KernelError, SpecError, where
+from rawbpf.errors import ENOTSUPP, KernelError, where
 from rawbpf.kernel import info, syscall
-from rawbpf.kernel.pinnable import Pinnable
+from rawbpf.kernel.pinnable import Named
 from rawbpf.uapi import F_TEST_RUN_ON_CPU, F_TEST_XDP_LIVE_FRAMES, Cmd, ProgType
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from typing_extensions import Self
 
     from rawbpf.kernel.attach import Attachment
@@ -40,7 +42,7 @@ _ROOM = 4096  # by which a packet may grow
 _ETHERNET = 14
 
 
-class Program(Pinnable):
+class Program(Named):
     """A loaded program. It does nothing until something runs it: a link, a struct_ops map, a tail call, `test_run`.
 
     Attributes:
@@ -79,23 +81,8 @@ class Program(Pinnable):
         return cls(fd, info.prog_info(fd.fileno()).name)
 
     @classmethod
-    def by_name(cls, name: str) -> Self:
-        """The one that the kernel knows by that name, of which it keeps 15 bytes (as root).
-
-        Raises:
-            SpecError: there is none, or several have the name; the hint tells which there are.
-        """
-        wanted = syscall.kernel_name(name).decode(errors="replace")
-        names = {about.id: about.name for about in info.programs()}
-        found = [number for number, there in names.items() if there == wanted]
-        if len(found) == 1:
-            return cls.by_id(found[0])
-        if found:
-            raise SpecError(f"{len(found)} programs are called {wanted!r}", hint=f"by id: {', '.join(map(str, found))}")
-        from difflib import get_close_matches
-
-        near = get_close_matches(wanted, set(names.values()))
-        raise SpecError(f"no program is called {wanted!r}", hint=f"there are: {', '.join(near)}" if near else None)
+    def _all(cls) -> Iterable[ProgInfo]:
+        return info.programs()
 
     @property
     def info(self) -> ProgInfo:

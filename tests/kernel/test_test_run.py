@@ -125,7 +125,7 @@ def datagram(port: int) -> bytes:
 def test_by_name(program: Program) -> None:
     with Program.by_name(NAME) as found:
         assert found.id == program.id
-    with pytest.raises(SpecError, match="no program is called") as near:
+    with pytest.raises(SpecError, match="no program is named") as near:
         Program.by_name(NAME[:-1])
     assert NAME in str(near.value.hint)
     with (
@@ -134,7 +134,7 @@ def test_by_name(program: Program) -> None:
             syscall.prog_load({"prog_type": ProgType.XDP, "prog_name": NAME}, asm.RETURN_0, license="GPL"), NAME
         ) as second,
     ):
-        with pytest.raises(SpecError, match="2 programs are called") as two:
+        with pytest.raises(SpecError, match="2 programs are named") as two:
             Program.by_name(NAME)
         assert str(second.id) in str(two.value.hint)
 
@@ -162,7 +162,7 @@ def test_the_command(program: Program, bpffs_dir: Path, tmp_path: Path, capsys: 
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["no_such_program"], 4, "no program is called"),
+        (["no_such_program"], 4, "no program is named"),
         (["2147483647"], 6, "program id 2147483647"),
         (["/nowhere/at/all"], 6, "/nowhere/at/all"),
         ([NAME, "--data", "xyz"], 4, "neither a file nor bytes in hex"),

@@ -6,30 +6,30 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from rawbpf.errors import RawbpfError, SpecError
 from rawbpf.kernel import host, info, syscall
+from rawbpf.kernel.info import kind_name
 from rawbpf.kernel.maps.batch import Batch
 from rawbpf.kernel.maps.elements import Elements
 from rawbpf.kernel.maps.refusals import refusal
-from rawbpf.kernel.pinnable import Pinnable
+from rawbpf.kernel.pinnable import Named
 from rawbpf.uapi import Cmd, MapType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
     from typing_extensions import Self
 
     from rawbpf.btf.codec import Codec
     from rawbpf.btf.parse import Btf
-    from rawbpf.errors import KernelError
+    from rawbpf.errors import KernelError, RawbpfError
     from rawbpf.kernel.fd import Fd
     from rawbpf.kernel.info import MapInfo
 
     BtfSource: TypeAlias = "Callable[[], Btf | None]"
 
 
-class MapBase(Pinnable):
+class MapBase(Named):
     """A map, without its elements."""
 
     _by_id = Cmd.MAP_GET_FD_BY_ID
@@ -81,22 +81,8 @@ class MapBase(Pinnable):
         )
 
     @classmethod
-    def by_name(cls, name: str) -> Self:
-        """The map in the kernel that has this name (of which the kernel keeps 15 bytes), as root.
-
-        Raises:
-            SpecError: there is none, or there are several: their ids are told.
-        """
-        found = [about for about in info.maps() if about.name == name[:15]]
-        if len(found) == 1:
-            return cls.by_id(found[0].id)
-        if found:
-            there = ", ".join(f"{about.id} ({kind_name(about.type)})" for about in found)
-            raise SpecError(f"{len(found)} maps are named {name}", hint=f"choose by id: {there}")
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, {about.name for about in info.maps()})
-        raise SpecError(f"no map is named {name}", hint=f"did you mean {' or '.join(near)}?" if near else None)
+    def _all(cls) -> Iterable[MapInfo]:
+        return info.maps()
 
     @property
     def info(self) -> MapInfo:
@@ -225,11 +211,6 @@ _PER_CPU = frozenset(
         MapType.PERCPU_CGROUP_STORAGE,
     }
 )
-
-
-def kind_name(type: MapType | int) -> str:
-    """The name of a type of map, as libbpf and bpftool write it."""
-    return type.name.lower() if isinstance(type, MapType) else f"type {type}"
 
 
 def _kernel_btf(number: int) -> Btf | None:

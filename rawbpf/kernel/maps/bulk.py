@@ -8,7 +8,8 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import NotSupportedError, RawbpfError, SpecError
-from rawbpf.kernel.maps.base import MapBase, kind_name
+from rawbpf.kernel.info import kind_name
+from rawbpf.kernel.maps.base import MapBase
 from rawbpf.kernel.maps.batch import WALKED, WRITTEN, NoBatch
 from rawbpf.kernel.maps.refusals import ARRAYS, missing
 from rawbpf.uapi import Cmd, MapType
