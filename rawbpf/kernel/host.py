@@ -180,9 +180,19 @@ def has_kprobes() -> bool:
 @lru_cache(maxsize=1)
 def possible_cpus() -> int:
     """How many CPUs there may be, which is the number of values that a per-CPU map has."""
-    text = _read_text("/sys/devices/system/cpu/possible") or ""
+    return len(_cpus("possible"))
+
+
+def online_cpus() -> list[int]:
+    """The numbers of the CPUs that are on."""
+    return _cpus("online")
+
+
+def _cpus(which: str) -> list[int]:
+    text = _read_text(f"/sys/devices/system/cpu/{which}") or ""
     ranges = re.findall(r"(\d+)(?:-(\d+))?", text)  # such as 0-3,8-11
-    return sum(int(last or first) - int(first) + 1 for first, last in ranges) or os.cpu_count() or 1
+    found = [cpu for first, last in ranges for cpu in range(int(first), int(last or first) + 1)]
+    return found or list(range(os.cpu_count() or 1))
 
 
 class _Features:

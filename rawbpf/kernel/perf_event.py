@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""perf_event_open(2) and the ioctls of its descriptors: the events that programs are attached to."""
+"""perf_event_open(2) and the ioctls of its descriptors: what programs are attached to, and write samples to."""
 
 from __future__ import annotations
 
@@ -39,10 +39,12 @@ class EventAttr:
 
     Attributes:
         config1, config2: numbers, or for a kprobe's or uprobe's name a string.
+        wakeup_events, wakeup_bytes: wake who polls after so many samples, or after so many bytes instead.
     """
 
     _LAYOUT = struct.Struct("=IIQQQQQIIQQ")  # up to config2: PERF_ATTR_SIZE_VER1, which every kernel takes
-    _FREQUENCY = 1 << (10 if sys.byteorder == "little" else 53)  # the bit-field `freq`
+    # the bit-fields `freq` and `watermark`
+    _FREQUENCY, _WATERMARK = (1 << 10, 1 << 14) if sys.byteorder == "little" else (1 << 53, 1 << 49)
 
     def __init__(
         self,
@@ -53,6 +55,10 @@ class EventAttr:
         frequency: int = 0,
         config1: int | bytes = 0,
         config2: int = 0,
+        sample_type: int = 0,
+        read_format: int = 0,
+        wakeup_events: int = 0,
+        wakeup_bytes: int = 0,
     ) -> None:
         self.text = config1 + b"\0" if isinstance(config1, bytes) else b""
         self.data = self._LAYOUT.pack(
@@ -60,10 +66,10 @@ class EventAttr:
             self._LAYOUT.size,
             config,
             frequency or period,
-            0,
-            0,
-            self._FREQUENCY if frequency else 0,
-            0,
+            sample_type,
+            read_format,
+            (self._FREQUENCY if frequency else 0) | (self._WATERMARK if wakeup_bytes else 0),
+            wakeup_bytes or wakeup_events,
             0,
             address(self.text) if isinstance(config1, bytes) else config1,
             config2,

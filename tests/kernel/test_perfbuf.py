@@ -13,7 +13,8 @@ import pytest
 from streamkit import CPUS, load, run
 
 from rawbpf.errors import ClosedError, KernelError, SpecError
-from rawbpf.kernel.streams import perf_event
+from rawbpf.kernel import host
+from rawbpf.kernel.streams import perf_output
 from rawbpf.kernel.streams.perfbuf import PerfBuffer
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def obj() -> Iterator[Object]:
 
 def test_records_of_each_cpu_in_order(obj: Object) -> None:
     with PerfBuffer(obj.maps["perf"], TYPE) as events:
-        assert events.cpus == perf_event.online_cpus()
+        assert events.cpus == host.online_cpus()
         for cpu in CPUS:
             run(obj, "emit_perf", 5, cpu=cpu)
         found = events.read()
@@ -120,8 +121,8 @@ def test_cpus_and_their_keys(obj: Object) -> None:
 
 def test_a_cpu_that_is_off_is_left_out(obj: Object, monkeypatch: pytest.MonkeyPatch) -> None:
     off = {CPUS[-1]}
-    real = perf_event.open_output
-    monkeypatch.setattr(perf_event, "open_output", lambda cpu, **more: None if cpu in off else real(cpu, **more))
+    real = perf_output.open_output
+    monkeypatch.setattr(perf_output, "open_output", lambda cpu, **more: None if cpu in off else real(cpu, **more))
     with PerfBuffer(obj.maps["perf"], TYPE) as events:
         assert CPUS[-1] not in events.cpus
         off.clear()

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from rawbpf.errors import MapKeyError, SpecError, where
-from rawbpf.kernel import host
-from rawbpf.kernel.streams import perf_event
+from rawbpf.kernel import host, perf_event
+from rawbpf.kernel.streams import perf_output
 from rawbpf.kernel.streams.perf_ring import PerfRing
 from rawbpf.kernel.streams.reader import Reader
 from rawbpf.kernel.streams.source import codec_for, expect_type
@@ -90,11 +90,11 @@ class PerfBuffer(Reader):
             The CPUs that are new.
         """
         for ring in self._rings():  # when a CPU is on again the kernel does not go on with the event that it had before
-            if ring.cpu in self._keys and not perf_event.is_running(ring.fd):
+            if ring.cpu in self._keys and not perf_output.is_running(ring.fd):
                 del self._keys[ring.cpu]
         wanted = self._wanted
         if wanted is None:
-            wanted = {cpu: cpu for cpu in perf_event.online_cpus() if cpu < self._map.max_entries}
+            wanted = {cpu: cpu for cpu in host.online_cpus() if cpu < self._map.max_entries}
         new = [cpu for cpu in wanted if cpu not in self._keys]
         return [cpu for cpu in new if self._open_cpu(cpu, wanted[cpu])]
 
@@ -107,7 +107,7 @@ class PerfBuffer(Reader):
                 f"{self._map.name} has {self._map.max_entries} places, and the machine {host.possible_cpus()} CPUs: "
                 f"there is no CPU {cpu} with key {key}"
             )
-        fd = perf_event.open_output(cpu, **self._wakeup)
+        fd = perf_output.open_output(cpu, **self._wakeup)
         if fd is None:
             return False
         try:
