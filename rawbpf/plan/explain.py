@@ -41,7 +41,7 @@ def describe(step: s.Step) -> tuple[str, str, str]:
         case s.BindMap():
             return "PROG_BIND_MAP", step.program, step.map
         case s.SetStructOps():
-            slots = ", ".join(slot.handle.partition(":")[2] for slot in step.slots)
+            slots = ", ".join(s.name_of(slot.handle) for slot in step.slots)
             return "MAP_UPDATE_ELEM", step.map, f"struct {step.type_name}: {slots}"
         case s.CreateLink():
             return "LINK_CREATE", step.handle, f"{step.source}, {_word(known(AttachType, step.attach_type))}"

@@ -242,7 +242,7 @@ class _Planner:
         closed = {step.handle for step in steps if isinstance(step, s.Close)}
         for step in steps:
             if isinstance(step, s.CreateMap | s.LoadProgram | s.CreateLink | s.Attach) and step.handle not in closed:
-                name = step.handle.partition(":")[2].replace(".", "_")
+                name = s.name_of(step.handle).replace(".", "_")
                 yield s.Pin(step.handle, f"{pin_dir.rstrip('/')}/{folders[type(step)]}/{name}", "outlives the process")
 
     def _variables(self) -> Iterator[PlannedVariable]:

@@ -21,6 +21,16 @@ BY_ID, PINNED = "progid:", "pin:"
 """How the handles of BPF programs begin that are there before."""
 
 
+def kind_of(handle: str) -> str:
+    """What a handle is of: ``map`` of ``map:counters``."""
+    return handle.partition(":")[0]
+
+
+def name_of(handle: str) -> str:
+    """The name in a handle: ``counters`` of ``map:counters``."""
+    return handle.partition(":")[2]
+
+
 class Slot(NamedTuple):
     """Where a handle's file descriptor goes: the byte `offset` in the step's bytes, `size` bytes wide, host order.
 
