@@ -156,16 +156,6 @@ class BtfExt:
         records = self._records(self._core, section, 4)
         return [CoreRelo(off, type_id, string(access), kind) for off, type_id, access, kind in records]
 
-    @property
-    def has_line_info(self) -> bool:
-        """Whether there is any line_info at all."""
-        return bool(self._line)
-
-    @property
-    def has_func_info(self) -> bool:
-        """Whether there is any func_info at all."""
-        return bool(self._func)
-
 
 CORE_KIND_NAMES: dict[int, str] = {
     CoreReloKind.FIELD_BYTE_OFFSET: "byte_off",

@@ -13,7 +13,7 @@ import sys
 from errno import E2BIG, EACCES, EBADF, EINVAL, EOPNOTSUPP, ESRCH
 from typing import TYPE_CHECKING, NamedTuple
 
-from rawbpf.errors import ENOTSUPP, KernelError, NotSupportedError, SpecError, VerifierError
+from rawbpf.errors import ENOTSUPP, KernelError, SpecError, VerifierError
 from rawbpf.kernel import syscall
 from rawbpf.kernel.gate import address
 from rawbpf.uapi import HELPERS, AttachType, MapFlag, MapType, ProgType
@@ -37,11 +37,6 @@ class Features:
     def has(self, name: str) -> bool:
         """Whether the kernel has it; also yes when that could not be told. Names are those of `FEATURES`."""
         return probe(name) is not False
-
-    def require(self, name: str) -> None:
-        """Raise `NotSupportedError` if the kernel has it not."""
-        if probe(name) is False:
-            raise NotSupportedError(FEATURES[name].what, min_version=FEATURES[name].since)
 
 
 def probe(name: str) -> bool | None:
@@ -329,7 +324,7 @@ def _arg_ctx_tag(tag: str = "arg:ctx") -> bool | None:
 
 
 class Feature(NamedTuple):
-    """A feature: what it is called in messages, the release that brought it, and how to try it."""
+    """A feature: what it is, the release that brought it, and how to try it."""
 
     what: str
     since: str

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Which types of programs, maps and attachments, and which helpers, the running kernel has, as `features` answers."""
+"""Which types of programs, maps and attachments the running kernel has, as `features` answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from errno import EBADF, EINVAL, ENOENT
 
 from rawbpf.errors import ENOTSUPP, BtfError, KernelError, NotSupportedError
 from rawbpf.kernel import syscall
-from rawbpf.kernel.features import NO, RETURN_0, call, remember, works
+from rawbpf.kernel.features import NO, RETURN_0, remember, works
 from rawbpf.kernel.gate import address
 from rawbpf.uapi import AttachType, BtfKind, Cmd, MapFlag, MapType, ProgFlag, ProgType, known
 
@@ -152,33 +152,19 @@ _PROG_FIELDS: dict[ProgType, dict[str, int]] = {
 
 def has_prog_type(kind: ProgType) -> bool | None:
     """Whether the kernel has programs of a type: it has if its verifier looks at one, whatever it says."""
-    return remember(kind, lambda: _verifier_said(kind, RETURN_0)[0])
+    return remember(kind, lambda: _has_prog_type(kind))
 
 
-def has_helper(kind: ProgType, name: str) -> bool | None:
-    """Whether programs of a type may call a helper (``bpf_map_lookup_elem``). None without a verifier's log."""
-
-    def ask() -> bool | None:
-        reached, log = _verifier_said(kind, call(name) + RETURN_0)
-        if reached is not True:
-            return None
-        return not any(words in log for words in ("unknown func", "invalid func", "cannot use helper"))
-
-    return remember((kind, name), ask)
-
-
-def _verifier_said(kind: ProgType, insns: bytes) -> tuple[bool | None, str]:
-    # whether the verifier saw the program, and its log
+def _has_prog_type(kind: ProgType) -> bool | None:
     log = bytearray(4096)
     fields = {"log_level": 1, "prog_type": kind} | _PROG_FIELDS.get(kind, {})
     try:
-        syscall.prog_load(fields, insns, license="GPL", log=(address(log), len(log))).close()
+        syscall.prog_load(fields, RETURN_0, license="GPL", log=(address(log), len(log))).close()
     except KernelError as failure:
-        said = log.split(b"\0", 1)[0].decode(errors="replace")
-        if said.strip() or failure.errno == ENOTSUPP:
-            return True, said
-        return (False if failure.errno == EINVAL else None), ""
-    return True, log.split(b"\0", 1)[0].decode(errors="replace")
+        if log.split(b"\0", 1)[0].strip() or failure.errno == ENOTSUPP:
+            return True
+        return False if failure.errno == EINVAL else None
+    return True
 
 
 def missing_prog_type(number: int) -> NotSupportedError | None:

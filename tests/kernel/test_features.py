@@ -72,9 +72,6 @@ def test_no_is_remembered() -> None:
     with gate.replace(answer_all(errno.EINVAL)):
         assert features.probe("btf_float") is False
         assert not features.Features().has("btf_float")
-        with pytest.raises(NotSupportedError, match="floating") as error:
-            features.Features().require("btf_float")
-        assert error.value.min_version == "5.13"
     assert features.probe("btf_float") is False
 
 
@@ -88,7 +85,6 @@ def test_could_not_tell_is_not_remembered() -> None:
     with gate.replace(answer_all(errno.EPERM)):
         assert features.probe("array_mmap") is None
         assert features.Features().has("array_mmap")
-        features.Features().require("array_mmap")
     assert features.probe("array_mmap") is True
 
 
@@ -182,13 +178,6 @@ def test_types_that_are_newer_than_the_kernel() -> None:
     with pytest.raises(NotSupportedError, match="no map type") as map_:
         creation.create_map({"map_type": first_unknown("bpf_map_type"), **shape})
     assert program.value.hint == map_.value.hint == "it is newer than this kernel"
-
-
-def test_helpers() -> None:
-    assert known_types.has_helper(ProgType.XDP, "bpf_xdp_adjust_head") is True
-    assert known_types.has_helper(ProgType.SOCKET_FILTER, "bpf_xdp_adjust_head") is False
-    with gate.replace(answer_all(errno.EPERM)):
-        assert known_types.has_helper(ProgType.XDP, "bpf_map_lookup_elem") is None
 
 
 def test_every_type_has_a_release() -> None:
