@@ -169,12 +169,9 @@ def _has_prog_type(kind: ProgType) -> bool | None:
 
 def missing_prog_type(number: int) -> NotSupportedError | None:
     """The error for a type of program that the kernel has not; None if it has."""
-    kind = known(ProgType, number)
-    if isinstance(kind, ProgType) and has_prog_type(kind) is not False:
-        return None
-    if not isinstance(kind, ProgType) and has_number("bpf_prog_type", number) is not False:
-        return None
-    return _missing("program type", "bpf_prog_type", kind, PROG_TYPES, Cmd.PROG_LOAD)
+    kind, enum = known(ProgType, number), "bpf_prog_type"
+    there = has_prog_type(kind) if isinstance(kind, ProgType) else has_number(enum, number)
+    return _missing("program type", enum, kind, PROG_TYPES, Cmd.PROG_LOAD) if there is False else None
 
 
 _U32_ARRAY = {"key_size": 4, "value_size": 4, "max_entries": 1}
@@ -244,9 +241,6 @@ def _storage(fields: dict[str, int]) -> bool | None:
 
 def missing_map_type(number: int) -> NotSupportedError | None:
     """The error for a type of map that the kernel has not; None if it has."""
-    kind = known(MapType, number)
-    if isinstance(kind, MapType) and has_map_type(kind) is not False:
-        return None
-    if not isinstance(kind, MapType) and has_number("bpf_map_type", number) is not False:
-        return None
-    return _missing("map type", "bpf_map_type", kind, MAP_TYPES, Cmd.MAP_CREATE)
+    kind, enum = known(MapType, number), "bpf_map_type"
+    there = has_map_type(kind) if isinstance(kind, MapType) else has_number(enum, number)
+    return _missing("map type", enum, kind, MAP_TYPES, Cmd.MAP_CREATE) if there is False else None
