@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rawbpf.cli.output import add_json, print_json, print_table
 from rawbpf.errors import SpecError
+from rawbpf.pins import PIN_ROOT
 
 if TYPE_CHECKING:
     import argparse
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
-    parser.add_argument("dir", metavar="DIR", nargs="?", help="where to look (default: /sys/fs/bpf/rawbpf)")
+    parser.add_argument("dir", metavar="DIR", nargs="?", help=f"where to look (default: {PIN_ROOT})")
     add_json(parser)
     parser.epilog = "example:\n  rawbpf list --json"
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is loaded."""
-    from rawbpf.kernel.loaded import ROOT, loaded_objects
+    from rawbpf.kernel.loaded import loaded_objects
 
-    root = args.dir or ROOT
+    root = args.dir or PIN_ROOT
     if args.dir and not os.path.isdir(args.dir):
-        raise SpecError(f"{args.dir} is no directory", hint=f"the default is {ROOT}")
+        raise SpecError(f"{args.dir} is no directory", hint=f"the default is {PIN_ROOT}")
     objects = loaded_objects(root)
     if args.json:
         found = [{"name": o.name, "path": o.path, "pins": [pin._asdict() for pin in o.pins]} for o in objects]

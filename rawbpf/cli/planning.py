@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import SpecError, where
+from rawbpf.pins import PIN_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from rawbpf.objfile.spec import ObjectSpec
     from rawbpf.plan.plan import Plan
     from rawbpf.plan.steps import CreateMap, LoadProgram
-
-PIN_ROOT = "/sys/fs/bpf/rawbpf"
 
 
 def _number_or_name(text: str) -> int | str:

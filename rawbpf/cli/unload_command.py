@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rawbpf.cli.output import add_json, print_json
+from rawbpf.pins import PIN_ROOT
 
 if TYPE_CHECKING:
     import argparse
@@ -21,13 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Detach and remove the object."""
-    from rawbpf.kernel.loaded import ROOT, unload
+    from rawbpf.kernel.loaded import unload
     from rawbpf.kernel.usage import still_chosen
 
     if "/" in args.what and not args.what.endswith(".o"):
         path = os.path.abspath(args.what)
     else:
-        path = f"{ROOT}/{os.path.basename(args.what).split('.')[0]}"
+        path = f"{PIN_ROOT}/{os.path.basename(args.what).split('.')[0]}"
     removed = unload(path)
     chosen = still_chosen()
     if args.json:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The file system of pins: what is pinned there lives on when the process that made it ends.
 
-A pin is a name below a mounted bpffs (/sys/fs/bpf as a rule). bpffs keeps names with a dot for itself, so a pin of
-``.rodata`` is called ``_rodata``, as with libbpf.
+A pin is a name below a mounted bpffs (/sys/fs/bpf as a rule); `rawbpf.pins` says what it is called.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rawbpf.errors import KernelError, NotSupportedError, PermissionDeniedError, errno_name, errno_text
 from rawbpf.kernel import syscall
+from rawbpf.pins import BPFFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     AnyPath = str | os.PathLike[str]
 
-DEFAULT = "/sys/fs/bpf"
 _MAGIC = 0xCAFE4A11  # BPF_FS_MAGIC of include/uapi/linux/magic.h
 
 
@@ -33,11 +32,6 @@ class PinnedFile(NamedTuple):
     path: str
     kind: str
     id: int
-
-
-def pin_name(name: str) -> str:
-    """The name with which a map or program is pinned."""
-    return name.replace(".", "_").replace("/", "_")
 
 
 def is_bpffs(path: AnyPath) -> bool:
@@ -50,7 +44,7 @@ def is_bpffs(path: AnyPath) -> bool:
     return _MAGIC in (struct.unpack_from("@L", buffer)[0] & 0xFFFFFFFF, struct.unpack_from("@I", buffer)[0])
 
 
-def mount(path: AnyPath = DEFAULT) -> bool:
+def mount(path: AnyPath = BPFFS) -> bool:
     """Make sure that a bpffs is mounted at `path`; True if it had to be done.
 
     Raises:
@@ -80,7 +74,7 @@ def make_directories(path: AnyPath, made: list[str]) -> None:
     What is made is added to `made` before it is made, for `remove_directories`.
     """
     path = os.path.abspath(path)
-    if os.path.commonpath([path, DEFAULT]) == DEFAULT:
+    if os.path.commonpath([path, BPFFS]) == BPFFS:
         mount()
     for directory in _missing(path):
         made.append(directory)
@@ -97,7 +91,7 @@ def _missing(path: str) -> list[str]:
             f"{path} is not on a bpffs, where alone things can be pinned",
             errno=errno.EPERM,
             command="BPF_OBJ_PIN",
-            hint=f"pin below {DEFAULT}, or in a bpffs of your own: mount -t bpf bpf DIR",
+            hint=f"pin below {BPFFS}, or in a bpffs of your own: mount -t bpf bpf DIR",
         )
     return missing
 

@@ -10,10 +10,8 @@ from rawbpf.errors import KernelError, PermissionDeniedError, SpecError
 from rawbpf.kernel import bpffs, syscall
 from rawbpf.kernel.links import Link
 from rawbpf.kernel.maps import Map
+from rawbpf.pins import FOLDERS, PIN_ROOT
 from rawbpf.uapi import MapType
-
-ROOT = f"{bpffs.DEFAULT}/rawbpf"
-_FOLDERS = frozenset({"maps", "programs", "links"})
 
 
 class Loaded(NamedTuple):
@@ -34,12 +32,12 @@ def loaded(path: str) -> Loaded:
         names = [other.name for other in loaded_objects()]
         raise SpecError(
             f"nothing is loaded at {path}",
-            hint=f"loaded are: {', '.join(names)}" if names else f"nothing is loaded below {ROOT}",
+            hint=f"loaded are: {', '.join(names)}" if names else f"nothing is loaded below {PIN_ROOT}",
         )
     return Loaded(os.path.basename(path.rstrip("/")), path, tuple(bpffs.pins(path)))
 
 
-def loaded_objects(root: str = ROOT) -> list[Loaded]:
+def loaded_objects(root: str = PIN_ROOT) -> list[Loaded]:
     """All objects below a directory."""
     try:
         names = sorted(os.listdir(root))
@@ -63,7 +61,7 @@ def unload(path: str) -> list[str]:
         KernelError: something could not be removed.
     """
     found = loaded(path)
-    if strange := sorted(set(os.listdir(path)) - _FOLDERS):
+    if strange := sorted(set(os.listdir(path)) - set(FOLDERS)):
         raise SpecError(
             f"{path} is not where one object was pinned: there is {strange[0]!r} in it",
             hint="name an object, or its directory, as `rawbpf list` shows them",
@@ -92,5 +90,5 @@ def _unregister(path: str) -> None:
 
 def _remove_empty_root(path: str) -> None:
     parent = os.path.dirname(path.rstrip("/"))
-    if parent == ROOT:
+    if parent == PIN_ROOT:
         bpffs.remove_directories([parent])

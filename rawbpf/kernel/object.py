@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rawbpf.errors import SpecError, where
 from rawbpf.kernel import bpffs
+from rawbpf.pins import LINKS, MAPS, PROGRAMS, pin_name
 
 if TYPE_CHECKING:
     import os
@@ -100,9 +101,9 @@ class Object:
         from rawbpf.kernel.attach import Attachment
 
         kinds: list[tuple[str, dict[str, Any]]] = [
-            ("maps", self.maps),
-            ("programs", self.programs),
-            ("links", {name: link for name, link in self.links.items() if not isinstance(link, Attachment)}),
+            (MAPS, self.maps),
+            (PROGRAMS, self.programs),
+            (LINKS, {name: link for name, link in self.links.items() if not isinstance(link, Attachment)}),
         ]
         made: list[tuple[Any, str]] = []
         directories: list[str] = []
@@ -111,7 +112,7 @@ class Object:
                 if things:
                     bpffs.make_directories(join(directory, folder), directories)
                 for name, thing in things.items():
-                    path = join(directory, folder, bpffs.pin_name(name))
+                    path = join(directory, folder, pin_name(name))
                     with where(symbol=name):
                         thing.pin(path)
                     made.append((thing, path))

@@ -15,8 +15,9 @@ from errno import EINVAL, ENOENT, EOPNOTSUPP, EPERM
 from typing import TYPE_CHECKING
 
 from rawbpf.errors import KernelError, NotSupportedError, where
-from rawbpf.kernel import bpffs, syscall
+from rawbpf.kernel import syscall
 from rawbpf.kernel.log import debug
+from rawbpf.pins import BPFFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,7 @@ def _by_rule(path: str | None) -> Fd | None:
     if in_initial_user_namespace():
         return None
     try:
-        return create(bpffs.DEFAULT)
+        return create(BPFFS)
     except KernelError as failure:
         debug("no token: %s", failure)
         return None

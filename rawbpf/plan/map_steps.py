@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rawbpf.errors import SpecError, where
 from rawbpf.objfile.spec import DATA_KINDS
+from rawbpf.pins import BPFFS
 from rawbpf.plan import steps as s
 from rawbpf.plan.exclusive import program_hash
 from rawbpf.plan.kconfig import kconfig_contents
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 BTF = "btf"
 """The handle of the object's BTF."""
-PIN_BY_NAME_DIR = "/sys/fs/bpf"
 
 NO_BTF_TYPES = frozenset(
     {
@@ -260,7 +260,7 @@ def why_not_created(map_: MapSpec, features: Features) -> str:
 
 def pin_path(map_: MapSpec) -> str:
     """Where a map is pinned, and reused from if it is there; empty if nowhere."""
-    return map_.pin_path or (f"{PIN_BY_NAME_DIR}/{map_.name}" if map_.pin_by_name else "")
+    return map_.pin_path or (f"{BPFFS}/{map_.name}" if map_.pin_by_name else "")
 
 
 def _inner_maps(map_: MapSpec) -> dict[int, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rawbpf.btf.core import CoreResolver
 from rawbpf.errors import RelocationError, TargetError, where
 from rawbpf.objfile.attaching import attaching, why_not
+from rawbpf.pins import LINKS, MAPS, PROGRAMS, pin_name
 from rawbpf.plan import arg_ctx
 from rawbpf.plan import steps as s
 from rawbpf.plan.arg_ctx import fix_contexts, tagged_arguments
@@ -238,11 +239,11 @@ class _Planner:
                 yield s.Attach(*handles, how.kind, how.arguments, f'SEC("{program.section}")')
 
     def _pin_steps(self, steps: list[s.Step], pin_dir: str) -> Iterator[s.Step]:
-        folders = {s.CreateMap: "maps", s.LoadProgram: "programs", s.CreateLink: "links", s.Attach: "links"}
+        folders = {s.CreateMap: MAPS, s.LoadProgram: PROGRAMS, s.CreateLink: LINKS, s.Attach: LINKS}
         closed = {step.handle for step in steps if isinstance(step, s.Close)}
         for step in steps:
             if isinstance(step, s.CreateMap | s.LoadProgram | s.CreateLink | s.Attach) and step.handle not in closed:
-                name = s.name_of(step.handle).replace(".", "_")
+                name = pin_name(s.name_of(step.handle))
                 yield s.Pin(step.handle, f"{pin_dir.rstrip('/')}/{folders[type(step)]}/{name}", "outlives the process")
 
     def _variables(self) -> Iterator[PlannedVariable]:

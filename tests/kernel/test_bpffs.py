@@ -15,6 +15,7 @@ import pytest
 
 from rawbpf.errors import KernelError, PermissionDeniedError
 from rawbpf.kernel import bpffs, syscall
+from rawbpf.pins import pin_name
 from rawbpf.uapi import MapType, ProgType
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def test_pins_are_only_possible_on_a_bpffs(tmp_path: Path) -> None:
 
 
 def test_pin_names_have_no_dots() -> None:
-    assert bpffs.pin_name(".rodata") == "_rodata"
-    assert bpffs.pin_name("plain_name") == "plain_name"
+    assert pin_name(".rodata") == "_rodata"
+    assert pin_name("plain_name") == "plain_name"
 
 
 def test_kinds(bpffs_dir: Path) -> None:
