@@ -12,77 +12,48 @@ from rawbpf.errors import SpecError, where
 from rawbpf.pins import PIN_ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rawbpf.objfile.spec import ObjectSpec
     from rawbpf.plan.plan import Plan
     from rawbpf.plan.steps import CreateMap, LoadProgram
 
 
-def _number_or_name(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
-# where to attach: a keyword of make_plan each
-_WHERE: dict[str, tuple[Callable[[str], Any], str, str]] = {
-    "cgroup": (str, "DIR", "attach the programs that are for cgroups to this one"),
-    "dev": (_number_or_name, "DEV", "attach the programs for devices (xdp, tcx, netkit) to this one, by name or index"),
-    "netns": (
-        _number_or_name,
-        "NETNS",
-        "the network namespace of DEV, and of programs for namespaces (sk_lookup): name, path or process id",
-    ),
-    "pid": (int, "PID", "attach the programs that watch user space to this process only"),
-}
-
-
 def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     """The object, and the options that shape a plan."""
-    parser.add_argument("object", metavar="OBJ", help="the object file (.o) made by clang -g -O2 -target bpf")
-    parser.add_argument("--no-attach", action="store_true", help="load only; attach nothing")
+    add = parser.add_argument
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    parser.usage = f"{parser.prog} OBJ [options]"  # OBJ first: options with several values would take it
+    add("object", metavar="OBJ", help="the object file (.o) made by clang -g -O2 -target bpf")
+    add("--no-attach", action="store_true", help="load only; attach nothing")
     pins = parser.add_mutually_exclusive_group()
     pins.add_argument(
         "--no-pin", action="store_true", help="pin nothing, not even by name: all is gone when the command ends"
     )
     pins.add_argument("--pin", metavar="DIR", help=f"pin below DIR of a bpffs (default: {PIN_ROOT}/OBJNAME)")
-    parser.usage = f"{parser.prog} OBJ [options]"  # OBJ first: options with several values would take it
-    parser.add_argument(
-        "--only",
-        metavar="PROG",
-        nargs="+",
-        action="extend",
-        help="load just the named programs, and all maps; a struct_ops is registered if all its programs are named",
-    )
-    for option, (kind, metavar, text) in _WHERE.items():
-        parser.add_argument(f"--{option}", type=kind, metavar=metavar, help=text)
-    parser.add_argument("--token", metavar="DIR", help="use the rights that the bpffs at DIR delegates; empty for none")
-    parser.add_argument(
-        "--target",
-        metavar="PROG=ID|PIN[:FUNC]",
-        type=_target,
-        nargs="+",
-        action="extend",
-        default=[],
-        help="let freplace and tracing programs attach to a function of another BPF program, by its id or its pin",
-    )
-    parser.add_argument(
-        "--set",
-        metavar="NAME=VALUE",
-        type=_setting,
-        nargs="+",
-        action="extend",
-        default=[],
-        help="set global variables first, and members of struct_ops (NAME.MEMBER=VALUE; a program's name, null)",
-    )
-    parser.add_argument(
-        "--kconfig",
-        metavar="CONFIG_X=V",
-        type=_kconfig,
-        nargs="+",
-        action="extend",
-        default=[],
-        help="settings that win over the kernel's",
-    )
+    only = "load just the named programs, and all maps; a struct_ops is registered if all its programs are named"
+    add("--only", metavar="PROG", **several, help=only)
+    _add_where(parser)
+    add("--token", metavar="DIR", help="use the rights that the bpffs at DIR delegates; empty for none")
+    target = "let freplace and tracing programs attach to a function of another BPF program, by its id or its pin"
+    add("--target", metavar="PROG=ID|PIN[:FUNC]", type=_target, default=[], **several, help=target)
+    setting = "set global variables first, and members of struct_ops (NAME.MEMBER=VALUE; a program's name, null)"
+    add("--set", metavar="NAME=VALUE", type=_setting, default=[], **several, help=setting)
+    kconfig = "settings that win over the kernel's"
+    add("--kconfig", metavar="CONFIG_X=V", type=_kconfig, default=[], **several, help=kconfig)
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
+    # where to attach: the options of rawbpf.objfile.attaching
+    add = parser.add_argument
+    add("--cgroup", metavar="DIR", help="attach the programs that are for cgroups to this one")
+    dev = "attach the programs for devices (xdp, tcx, netkit) to this one, by name or index"
+    add("--dev", metavar="DEV", type=_number_or_name, help=dev)
+    netns = "the network namespace of DEV, and of programs for namespaces (sk_lookup): name, path or process id"
+    add("--netns", metavar="NETNS", type=_number_or_name, help=netns)
+    add("--pid", metavar="PID", type=int, help="attach the programs that watch user space to this process only")
+
+
+def _number_or_name(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _setting(text: str) -> str:
@@ -145,7 +116,9 @@ def open_spec(args: argparse.Namespace) -> ObjectSpec:
 
 def plan_options(args: argparse.Namespace) -> dict[str, Any]:
     """Where to attach, as far as it was said."""
-    return {option: value for option in _WHERE if (value := getattr(args, option)) not in (None, "")}
+    from rawbpf.objfile.attaching import OPTIONS
+
+    return {option: value for option in OPTIONS if (value := getattr(args, option)) not in (None, "")}
 
 
 def pin_dir(args: argparse.Namespace, spec: ObjectSpec) -> str:
