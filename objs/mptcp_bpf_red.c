@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A redundant MPTCP packet scheduler: all data goes over every usable subflow. The receiver keeps what comes first.
+ * An MPTCP packet scheduler: every usable subflow is to send, and the kernel gives each the next piece, not a copy.
  *
  * Kernel: Linux 7.3 with the patch that lets BPF implement struct mptcp_sched_ops (tools/vm boots one).
  * Load:   rawbpf load objs/mptcp_bpf_red.o && sysctl net.mptcp.scheduler=bpf_red
