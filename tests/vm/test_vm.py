@@ -152,6 +152,24 @@ def test_a_panic_is_told_with_the_last_messages_of_the_kernel() -> None:
     assert "Kernel panic - not syncing" in guest.stderr
 
 
+WARN = ("sh", "-c", "echo '<4>WARNING: of a test' > /dev/kmsg; echo '<4>and more' > /dev/kmsg; exit 3")
+
+
+def test_what_the_kernel_complains_of_is_told() -> None:
+    guest = vm(*WARN, env={name: value for name, value in os.environ.items() if name != "RAWBPF_REQUIRE"})
+    assert guest.returncode == 3
+    assert "WARNING: of a test" in guest.stderr
+    assert "and more" in guest.stderr
+
+
+@pytest.mark.parametrize(("options", "environment"), [(("--strict",), {}), ((), {"RAWBPF_REQUIRE": "1"})])
+def test_what_the_kernel_complains_of_is_an_error(options: tuple[str, ...], environment: dict[str, str]) -> None:
+    guest = vm(*WARN, options=options, env=os.environ | environment)
+    assert guest.returncode == 120
+    assert "the command's exit code was 3" in guest.stderr
+    assert "WARNING: of a test" in guest.stderr
+
+
 def test_a_kernel_that_is_none() -> None:
     guest = vm("true", options=("--kernel", __file__))
     assert guest.returncode == 121

@@ -3,7 +3,8 @@
 
 The test kernel is Debian's kernel source (tools/kernel/source), our patches (tools/kernel/patches) and our
 configuration (tools/kernel/config), with a module of our own (tools/kernel/module). A hash of the four names its
-directory in the cache, so that a change of any of them leads to a new build::
+directory in the cache, so that a change of any of them leads to a new build. The debug kernel is the same with
+tools/kernel/config.debug added: what the kernel has to check itself::
 
     ~/.cache/rawbpf/kernel/HASH/bzImage           to boot
                                /vmlinux.btf       its types, to plan against without booting it
@@ -26,6 +27,8 @@ from tools.lib.report import ToolError
 
 RECIPE = machine.ROOT / "tools" / "kernel"
 VARIABLE = "RAWBPF_KERNEL"
+DEBUG = "debug"
+"""What a user names for the debug kernel."""
 IMAGE_IN_TREE = Path("arch/x86/boot/bzImage")
 MODULE = "rawbpf_test.ko"
 
@@ -46,8 +49,9 @@ def ensure(named: str | None = None, *, keep_tree: bool = False) -> Kernel:
         return kernel
     from tools.lib import kernel_build  # not needed by those who find a kernel
 
-    kernel_build.build(cached_dir(), keep_tree=keep_tree)
-    return _in_cache(cached_dir())
+    debug = _names_debug(named)
+    kernel_build.build(cached_dir(debug), configs(debug), keep_tree=keep_tree)
+    return _in_cache(cached_dir(debug))
 
 
 def find(named: str | None = None) -> Kernel | None:
@@ -58,15 +62,24 @@ def find(named: str | None = None) -> Kernel | None:
             hint="on this machine, what needs no test kernel works: tools/test --help tells what that is",
         )
     named = named or os.environ.get(VARIABLE)
-    if named:
+    if named and not _names_debug(named):
         return _from_user(Path(named).absolute())
-    directory = cached_dir()
+    directory = cached_dir(_names_debug(named))
     return _in_cache(directory) if directory.is_dir() else None
 
 
-def cached_dir() -> Path:
-    """Where the test kernel of this checkout is, once it is built."""
-    return machine.cache_dir() / "kernel" / recipe_hash()
+def _names_debug(named: str | None) -> bool:
+    return (named or os.environ.get(VARIABLE)) == DEBUG
+
+
+def cached_dir(debug: bool = False) -> Path:
+    """Where the test kernel of this checkout is, once it is built; or the debug kernel."""
+    return machine.cache_dir() / "kernel" / recipe_hash(debug)
+
+
+def configs(debug: bool = False) -> list[Path]:
+    """Our configuration, in one file or two."""
+    return [RECIPE / "config", *([RECIPE / "config.debug"] if debug else [])]
 
 
 def patches() -> list[Path]:
@@ -79,10 +92,10 @@ def module_sources() -> list[Path]:
     return sorted((RECIPE / "module").iterdir())
 
 
-def recipe_hash() -> str:
+def recipe_hash(debug: bool = False) -> str:
     """The name of the test kernel that source, configuration, patches and module make."""
     total = hashlib.sha256()
-    for part in (RECIPE / "source", RECIPE / "config", *patches(), *module_sources()):
+    for part in (RECIPE / "source", *configs(debug), *patches(), *module_sources()):
         total.update(f"{part.name} {part.stat().st_size}\n".encode())
         total.update(part.read_bytes())
     return total.hexdigest()[:16]

@@ -19,6 +19,7 @@ from tools.lib.apt_source import fetch_root
 from tools.lib.report import Progress, ToolError, note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PACKAGES = (
@@ -32,8 +33,8 @@ STEPS = 2400
 """What a whole build prints in lines; how far it is, is judged by that."""
 
 
-def build(result: Path, *, keep_tree: bool = False) -> None:
-    """Build the test kernel into the directory `result`. Raises ToolError."""
+def build(result: Path, configs: Sequence[Path], *, keep_tree: bool = False) -> None:
+    """Build the test kernel, configured by these files, into the directory `result`. Raises ToolError."""
     base = machine.cache_dir() / "kernel"
     with machine.locked(base / "lock", "waiting for another process that builds the test kernel"):
         if result.is_dir():
@@ -45,7 +46,7 @@ def build(result: Path, *, keep_tree: bool = False) -> None:
         package, version = _prepare_tree(base, tree)
         pahole = _pahole(tree)
         make = _make_command(tree, pahole)
-        _configure(tree, make)
+        _configure(tree, make, configs)
         _compile(make, base / "build.log")
         _compile_module(tree, make)
         _publish(tree, f"{package} {version}, {_version_of(pahole)}\n", result)
@@ -113,16 +114,18 @@ def _version_of(pahole: str) -> str:
     return f"pahole {subprocess.run([pahole, '--version'], stdout=subprocess.PIPE, text=True).stdout.strip()}"
 
 
-def _configure(tree: Path, make: list[str]) -> None:
+def _configure(tree: Path, make: list[str], configs: Sequence[Path]) -> None:
     """allnoconfig plus our options; each must survive the dependencies of the kernel's options."""
-    wanted = (kernel.RECIPE / "config").read_text()
-    _run([*make, "allnoconfig", f"KCONFIG_ALLCONFIG={kernel.RECIPE / 'config'}"])
+    wanted = tree / ".rawbpf-config"
+    wanted.write_text("".join(config.read_text() for config in configs))
+    _run([*make, "allnoconfig", f"KCONFIG_ALLCONFIG={wanted}"])
     result = (tree / ".config").read_text()
-    lost = [line for line in wanted.splitlines() if line.startswith("CONFIG_") and not _holds(line, result)]
+    lines = (line for line in wanted.read_text().splitlines() if line.startswith("CONFIG_"))
+    last = {line.partition("=")[0]: line for line in lines}  # the second file may say otherwise than the first
+    lost = [line for line in last.values() if not _holds(line, result)]
     if lost:
-        raise ToolError(
-            f"this kernel source does not take these lines of {kernel.RECIPE / 'config'}: {', '.join(lost)}"
-        )
+        files = " and ".join(map(str, configs))
+        raise ToolError(f"this kernel source does not take these lines of {files}: {', '.join(lost)}")
 
 
 def _holds(line: str, config: str) -> bool:

@@ -24,7 +24,7 @@ PORTS = ("terminal", "report", "stdin", "stdout", "stderr")
 """In the order of their numbers: the terminal is /dev/hvc0, the others are /dev/vport0p1 and so on."""
 
 KERNEL_ARGUMENTS = (
-    "console=ttyS0 quiet loglevel=4 random.trust_cpu=on tsc=reliable "
+    "console=ttyS0 quiet loglevel=5 random.trust_cpu=on tsc=reliable "
     "oops=panic panic=-1 softlockup_panic=1 watchdog_thresh=30 "  # whatever goes wrong ends the guest
     f"root=/dev/root rootfstype=9p rootflags={guest.MOUNT_9P} ro"
 )

@@ -19,8 +19,8 @@ import time
 import tty
 from typing import TYPE_CHECKING
 
-from tools.lib import qemu
-from tools.lib.report import ToolError
+from tools.lib import kernel_log, qemu
+from tools.lib.report import ToolError, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tools.lib.guest import Job
 
+KERNEL_WARNED = 120
 GUEST_DIED = 121
 TIMED_OUT = 124
 
@@ -45,6 +46,12 @@ class GuestDied(ToolError):
 
 class NotUp(GuestDied):
     """The guest does not get as far as to start a command."""
+
+
+class KernelWarned(ToolError):
+    """The command has ended, and the kernel complained meanwhile."""
+
+    code = KERNEL_WARNED
 
 
 class TimedOut(ToolError):
@@ -92,8 +99,11 @@ class Session:
             end.close()
         return process
 
-    def relay(self, *, boot_seconds: float, timeout: float | None) -> int:
-        """Pass everything on until the guest is gone, and return the command's exit code."""
+    def relay(self, *, boot_seconds: float, timeout: float | None, strict: bool) -> int:
+        """Pass everything on until the guest is gone, and return the command's exit code.
+
+        What the kernel complained of is told, or if `strict` an error.
+        """
         begun = time.monotonic()  # to boot; later, to run the command
         with selectors.DefaultSelector() as selector, self._keyboard(selector):
             for name, target in (("report", None), ("stdout", 1), ("stderr", 2), ("terminal", 1)):
@@ -105,7 +115,9 @@ class Session:
                 if not was_up and self._report:
                     begun = time.monotonic()
                 self._check_time(time.monotonic() - begun, boot_seconds, timeout)
-        return self._exit_code()
+        code = self._exit_code()
+        self._look_for_alarms(code, strict)
+        return code
 
     def _pass_on(self, selector: selectors.BaseSelector, key: selectors.SelectorKey) -> None:
         data = _read(key.fd)
@@ -137,9 +149,20 @@ class Session:
         complaints = self._complaints.read_text(errors="replace").strip()
         raise NotUp(f"the kernel died before it could run the command{self._last_messages()}\n{complaints}".rstrip())
 
+    def _look_for_alarms(self, code: int, strict: bool) -> None:
+        alarms = kernel_log.alarms(self._log())
+        if not alarms:
+            return
+        message = "\n  ".join([f"the kernel complained; the command's exit code was {code}:", *alarms])
+        if strict:
+            raise KernelWarned(message)
+        note(message)
+
+    def _log(self) -> str:
+        return self._console.read_text(errors="replace") if self._console.exists() else ""
+
     def _last_messages(self) -> str:
-        text = self._console.read_text(errors="replace") if self._console.exists() else ""
-        lines = [line.rstrip() for line in text.splitlines() if line.strip()][-CONSOLE_LINES:]
+        lines = [line.rstrip() for line in self._log().splitlines() if line.strip()][-CONSOLE_LINES:]
         return "\n  ".join([". Its last messages:", *lines]) if lines else ", and said nothing"
 
     @contextlib.contextmanager

@@ -27,19 +27,21 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True)
 class Guest:
-    """A way to run commands: a kernel, the size of the machine, and a module to load first."""
+    """A way to run commands: a kernel, the size of the machine, a module to load first, and what ends as an error."""
 
     image: Path
     cpus: int = 2
     memory: str = "2G"
     module: Path | None = None
+    strict: bool = False
+    """Raise KernelWarned if the kernel complains meanwhile, as with RAWBPF_REQUIRE=1; else that is told."""
 
     def run(self, command: list[str], *, interactive: bool = False, timeout: float | None = None) -> int:
         """Run a command as root, in the current directory and environment, and return its exit code.
 
         Its output goes to this process's stdout and stderr; those that are terminals are terminals for it as well.
         Input is passed on unless that is a terminal, which only an `interactive` command gets.
-        Raises GuestDied and TimedOut of the module `session`.
+        Raises GuestDied, KernelWarned and TimedOut of the module `session`.
         """
         if not shutil.which(qemu.PROGRAM):
             machine.ensure_debian(qemu.PACKAGES)
@@ -60,8 +62,9 @@ class Guest:
             job_file.write_text(json.dumps(job._asdict()))
             init = [_interpreter(), "-I", "-S", guest.__file__, str(job_file)]
             hardware = qemu.Machine(self.image, init, machine.ROOT, self.cpus, self.memory, accelerator)
+            strict = self.strict or os.environ.get("RAWBPF_REQUIRE") == "1"
             with Session(job, hardware, Path(directory)) as session:
-                return session.relay(boot_seconds=BOOT_SECONDS[accelerator], timeout=timeout)
+                return session.relay(boot_seconds=BOOT_SECONDS[accelerator], timeout=timeout, strict=strict)
 
 
 def _interpreter() -> str:
