@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from lab import IPV4
 from netlink import Address, Flag
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
 FIRST, SECOND = IPV4[:2]
 ENDPOINT = Address(SECOND, flags=Flag.SUBFLOW)
-NONE = 1000
-"""Bytes: a subflow that carried no data sent at most the few of the handshake."""
 
 
 def shares(lab: Lab, endpoint: Address = ENDPOINT) -> tuple[float, float]:
@@ -49,8 +48,7 @@ def test_bkup(lab: Lab, load: Load, test_kernel: None) -> None:
 def test_rr(lab: Lab, load: Load, test_kernel: None) -> None:
     load("mptcp_bpf_rr")
     lab.sysctl("scheduler", "bpf_rr")
-    first, second = shares(lab)
-    assert abs(first - second) < 0.2
+    assert shares(lab) == pytest.approx((0.5, 0.5), abs=0.02)
 
 
 def test_red(lab: Lab, load: Load, test_kernel: None) -> None:
