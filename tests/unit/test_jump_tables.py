@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elfwriter import EXIT, MOV_R0, R_BPF_64_32, ObjectWriter, call, ld_imm64
-from kernelkit import kernel, kernel_for
-from typekit import make_btf
+from kernelkit import kernel_for
+from plankit import plan_of
 
 import rawbpf
 from rawbpf.errors import SpecError
@@ -41,10 +41,6 @@ def table(out: ObjectWriter, *targets: int, name: str = "BPF.JT.0.0", size: int 
     return out.symbol(name, section=out.index(".jumptables"), value=begin, size=size, type=STT_OBJECT)
 
 
-def planned(out: ObjectWriter) -> Plan:
-    return make_plan(out.to_spec(), kernel(make_btf(little=out.little)))
-
-
 def targets(plan: Plan) -> dict[str, list[int]]:
     """By handle what the maps of jump tables hold."""
     order = "<" if plan.little else ">"
@@ -63,7 +59,7 @@ def test_offsets_in_the_section_become_slots_of_the_program(little: bool) -> Non
     out.function("xdp", "first", BODY)
     out.function("xdp", "second", BODY)
     out.relocate("xdp", 5, table(out, 8 * 8, 8 * 9, 8 * 8))
-    plan = planned(out)
+    plan = plan_of(out)
     assert targets(plan) == {"map:second.jumptables+0x0": [3, 4, 3]}
     create = plan.maps[0]
     assert (create.name, create.map_type, create.key_size, create.value_size, create.max_entries) == (
@@ -81,7 +77,7 @@ def test_order_of_steps() -> None:
     out = ObjectWriter()
     out.function("xdp", "f", BODY)
     out.relocate("xdp", 0, table(out, 24))
-    kinds = [type(step) for step in planned(out).steps]
+    kinds = [type(step) for step in plan_of(out).steps]
     # as in libbpf before all else, and closed when the program has it
     assert kinds == [s.CreateMap, s.UpdateMap, s.FreezeMap, s.LoadBtf, s.LoadProgram, s.Close]
 
@@ -95,7 +91,7 @@ def test_table_of_a_subprogram_is_made_for_each_program() -> None:
     for slot in (0, 6):
         out.relocate("xdp", slot, sub, R_BPF_64_32)
     out.relocate(".text", 2, table(out, 8 * 5, 8 * 6))
-    assert targets(planned(out)) == {"map:short.jumptables+0x0": [5, 6], "map:long.jumptables+0x0": [9, 10]}
+    assert targets(plan_of(out)) == {"map:short.jumptables+0x0": [5, 6], "map:long.jumptables+0x0": [9, 10]}
 
 
 def test_one_map_for_all_uses_of_a_table_in_a_program() -> None:
@@ -105,7 +101,7 @@ def test_one_map_for_all_uses_of_a_table_in_a_program() -> None:
     symbol = table(out, 48, 56)
     for slot in (0, 3):
         out.relocate("xdp", slot, symbol)
-    plan = planned(out)
+    plan = plan_of(out)
     assert targets(plan) == {"map:f.jumptables+0x8": [6, 7]}
     assert [slot.handle for slot in plan.programs[0].slots] == ["map:f.jumptables+0x8"] * 2
 
@@ -125,7 +121,7 @@ def test_broken_tables(entries: list[int], size: int | None, message: str) -> No
     out.function("xdp", "f", BODY)
     out.relocate("xdp", 0, table(out, *entries, size=size))
     with pytest.raises(SpecError, match=message) as error:
-        planned(out)
+        plan_of(out)
     assert error.value.section == ".jumptables"
 
 

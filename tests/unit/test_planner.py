@@ -11,49 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from elfwriter import EXIT, MOV_R0, NOBITS, WRITE, ObjectWriter
 from kernelkit import kernel, kernel_for
+from plankit import OBJS, Lacks, opened, planned, step_names
 from typekit import make_btf
 
 import rawbpf
-from rawbpf.errors import ParseError, SourceLine, SpecError
-from rawbpf.objfile.reader import parse_object
+from rawbpf.errors import SpecError
 from rawbpf.plan import steps as s
-from rawbpf.plan.map_steps import NO_BTF_TYPES
-from rawbpf.plan.plan import Note, Plan, PlannedVariable
+from rawbpf.plan.plan import Plan
 from rawbpf.plan.planner import make_plan
 from rawbpf.plan.target import Target
-from rawbpf.uapi import AttachType, MapFlag, MapType, ProgType
+from rawbpf.uapi import AttachType
 
 if TYPE_CHECKING:
     from rawbpf.objfile.spec import ObjectSpec
 
 ROOT = Path(__file__).parent.parent.parent
-OBJS = ROOT / "tests" / "objs"
 FAILING = {"ext", "kconfig_missing", "kfunc_missing", "ksym_missing", "sections_unknown", "static_outside_text"}
 ALL = sorted(path for path in (*ROOT.glob("objs/*.o"), *OBJS.glob("*.o")) if path.name.split(".")[0] not in FAILING)
-
-
-class Lacks:
-    """A kernel that lacks some features."""
-
-    def __init__(self, *missing: str) -> None:
-        self.missing = missing
-
-    def has(self, name: str) -> bool:
-        return name not in self.missing
-
-
-def opened(name: str, order: str = "el") -> ObjectSpec:
-    return rawbpf.open(OBJS / f"{name}.{order}.o")
-
-
-def planned(name: str, order: str = "el", **options: Any) -> Plan:
-    spec = opened(name, order)
-    return make_plan(spec, kernel_for(spec), **options)
-
-
-def names(plan: Plan) -> list[str]:
-    # the steps in short: "create_map counters"
-    return [f"{s.step_name(step)} {getattr(step, 'handle', '') or getattr(step, 'map', '')}" for step in plan.steps]
 
 
 # -- all objects
@@ -94,7 +68,7 @@ def check_handles(plan: Plan) -> None:
 
 def test_order() -> None:
     plan = planned("subprograms", pin_dir="/sys/fs/bpf/d/")
-    assert names(plan) == [
+    assert step_names(plan) == [
         "load_btf btf",
         "create_map map:totals",
         "create_map map:.rodata",
@@ -119,7 +93,7 @@ def test_order() -> None:
 
 def test_order_of_struct_ops() -> None:
     plan = planned("struct_ops", pin_dir="/p")
-    assert names(plan) == [
+    assert step_names(plan) == [
         "load_btf btf",
         "create_map map:.bss",
         "update_map map:.bss",
@@ -143,7 +117,7 @@ def test_order_of_struct_ops() -> None:
 
 def test_order_of_maps_in_maps() -> None:
     plan = planned("map_in_map")
-    steps = names(plan)
+    steps = step_names(plan)
     for name in ("first", "by_hash", "any_size"):
         at = steps.index(f"create_map map:{name}.inner")
         assert steps[at + 1 : at + 3] == [f"create_map map:{name}", f"close map:{name}.inner"]
@@ -176,7 +150,7 @@ def test_map_in_map_without_its_maps() -> None:
         make_plan(spec, kernel_for(spec))
     assert caught.value.symbol == "first"
     del spec.maps["first"].slots[1]
-    assert "create_map map:inner_two" not in names(make_plan(spec, kernel_for(spec)))
+    assert "create_map map:inner_two" not in step_names(make_plan(spec, kernel_for(spec)))
 
 
 @pytest.mark.parametrize("order", ["el", "eb"])
@@ -208,132 +182,6 @@ def test_slot_behind_the_last(name: str, map_: str) -> None:
     assert caught.value.hint == f"__uint(max_entries, {outer.max_entries + 1}) at least"
 
 
-# -- maps
-
-
-def test_variables_where_arrays_cannot_be_mapped() -> None:
-    spec = opened("data")
-    target = kernel_for(spec)
-    assert {".data", ".rodata", ".bss"} <= {
-        m.handle[4:] for m in make_plan(spec, target).maps if m.map_flags & MapFlag.MMAPABLE
-    }
-    target.features = Lacks("array_mmap")
-    flags = {step.handle: step.map_flags for step in make_plan(spec, target).maps}
-    assert (flags["map:.data"], flags["map:.rodata"]) == (0, MapFlag.RDONLY_PROG)
-    assert not any(value & MapFlag.MMAPABLE for value in flags.values())
-
-
-@pytest.mark.parametrize(("name", "map_"), [("data", ".data"), ("kconfig", ".kconfig")])
-def test_a_kernel_without_variables(name: str, map_: str) -> None:
-    spec = opened(name)
-    target = kernel_for(spec)
-    target.features = Lacks("global_data")
-    plan = make_plan(spec, target)
-    assert not plan.maps
-    assert not plan.variables
-    assert not any(isinstance(step, s.UpdateMap | s.FreezeMap | s.BindMap) for step in plan.steps)
-    assert not any(slot.handle.startswith("map:") for step in plan.programs for slot in step.slots)
-    notes = {note.text for notes in plan.notes.values() for note in notes}
-    assert f"poisoned: map {map_} is not created: the kernel has no global variables (Linux 5.2)" in notes
-
-
-def test_a_kernel_without_variables_has_other_maps() -> None:
-    spec = opened("maps")
-    target = kernel_for(spec)
-    target.features = Lacks("global_data")
-    assert {step.handle for step in make_plan(spec, target).maps} == {
-        step.handle for step in make_plan(spec, kernel_for(spec)).maps if step.kind == "map"
-    }
-
-
-def test_names_of_data_maps() -> None:
-    spec = parse_object((OBJS / "kconfig.el.o").read_bytes(), path="mptcp_bpf_rr.o")
-    plan = make_plan(spec, kernel_for(spec))
-    assert {map_.handle: map_.name for map_ in plan.maps} == {
-        "map:.bss": "mptcp_bp.bss", "map:.kconfig": "mptcp_b.kconfig",
-    }  # fmt: skip
-
-
-def test_contents() -> None:
-    spec = opened("data")
-    spec.variables["ro_zero"].value = 77
-    plan = make_plan(spec, kernel_for(spec))
-    updates = {step.map: step.value for step in plan.steps if isinstance(step, s.UpdateMap)}
-    frozen = [step.map for step in plan.steps if isinstance(step, s.FreezeMap)]
-    assert set(updates) == {f"map:{name}" for name in spec.maps}
-    assert frozen == ["map:.rodata", "map:.rodata.custom"]
-    variable = next(v for v in plan.variables if v.name == "ro_zero")
-    assert variable == PlannedVariable("ro_zero", "map:.rodata", variable.offset, 4, spec.variables["ro_zero"].type_id)
-    assert updates["map:.rodata"][variable.offset : variable.offset + 4] == b"\x4d\0\0\0"
-
-
-def test_variables_of_maps_that_are_not_created() -> None:
-    spec = opened("data")
-    assert {v.name for v in make_plan(spec, kernel_for(spec)).variables} == set(spec.variables)
-    spec.maps[".data.custom"].autocreate = False
-    assert "data_custom" not in {v.name for v in make_plan(spec, kernel_for(spec)).variables}
-
-
-def test_attributes_of_maps() -> None:
-    spec = opened("maps")
-    creates = {step.handle.partition(":")[2]: step for step in make_plan(spec, kernel_for(spec)).maps}
-    assert creates["perf_events"].max_entries == 4  # the possible CPUs
-    assert creates["bloom"].map_extra == 3
-    assert creates["a_name_longer_than_the_kernel_allows"].name == "a_name_longer_t"
-    assert (creates["flows"].btf, creates["flows"].btf_key_type_id) == ("btf", spec.maps["flows"].btf_key_type_id)
-    for name, create in creates.items():
-        if create.map_type in NO_BTF_TYPES:
-            assert (create.btf, create.btf_key_type_id, create.btf_value_type_id) == ("", 0, 0), name
-        else:
-            assert create.btf == "btf"
-
-
-def test_pinning_by_name() -> None:
-    plan = planned("maps_pinned")
-    assert {map_.handle: map_.pin_path for map_ in plan.maps} == {
-        "map:pinned_counter": "/sys/fs/bpf/pinned_counter", "map:private_counter": "",
-    }  # fmt: skip
-
-
-def test_maps_are_pinned_with_what_they_hold() -> None:
-    spec = opened("data")
-    spec.maps[".rodata"].pin_path = "/sys/fs/bpf/constants"
-    steps = names(make_plan(spec, kernel_for(spec)))
-    at = steps.index("create_map map:.rodata")
-    assert steps[at + 1 : at + 4] == ["update_map map:.rodata", "freeze_map map:.rodata", "pin_map map:.rodata"]
-    assert sum(step.startswith("pin_map") for step in steps) == 1
-
-
-@pytest.mark.parametrize("late", ["inner_one", "any_size"])
-def test_maps_in_maps_are_pinned_with_what_they_hold(late: str) -> None:
-    spec = opened("map_in_map")
-    spec.maps["first"].pin_path = "/sys/fs/bpf/first"
-    spec.maps[late] = spec.maps.pop(late)
-    steps = names(make_plan(spec, kernel_for(spec)))
-    at = steps.index("pin_map map:first")
-    assert steps[at - 3 : at] == ["update_map map:first"] * 3
-    assert steps.index("create_map map:inner_one") < at
-
-
-def test_program_arrays_are_pinned_before_programs_are_loaded() -> None:
-    spec = opened("prog_array")
-    spec.maps["jumps"].pin_path = "/sys/fs/bpf/jumps"
-    steps = names(make_plan(spec, kernel_for(spec)))
-    at = steps.index("create_map map:jumps")
-    assert steps[at + 1] == "pin_map map:jumps"
-    assert steps.index("update_map map:jumps") > at
-
-
-def test_edited_maps() -> None:
-    spec = opened("maps")
-    spec.maps["flows"].max_entries = 5
-    spec.maps["events"].autocreate = False
-    plan = make_plan(spec, kernel_for(spec))
-    creates = {step.handle: step.max_entries for step in plan.maps}
-    assert creates["map:flows"] == 5
-    assert "map:events" not in creates
-
-
 # -- programs
 
 
@@ -349,10 +197,10 @@ def test_only_some_programs_of_struct_ops() -> None:
     # a struct takes all of its programs along, as in libbpf; it is registered if they were asked for
     plan = planned("struct_ops", only=["ssthresh"])
     assert {step.name for step in plan.programs} == {"ssthresh", "undo_cwnd", "cong_avoid"}
-    assert not any(name.startswith("set_struct_ops") for name in names(plan))
+    assert not any(name.startswith("set_struct_ops") for name in step_names(plan))
     assert plan.skipped == dict.fromkeys(["plain", "linked"], "not all of its programs were asked for")
     plan = planned("struct_ops", only=["ssthresh", "undo_cwnd", "cong_avoid"])
-    assert "set_struct_ops map:plain" in names(plan)
+    assert "set_struct_ops map:plain" in step_names(plan)
     assert not plan.skipped
 
 
@@ -447,7 +295,7 @@ def test_object_without_btf() -> None:
     out.function("xdp", "f", [MOV_R0, EXIT])
     plan = make_plan(out.to_spec(), kernel(None))
     assert plan.btf is None
-    assert names(plan) == ["create_map map:.bss", "update_map map:.bss", "load_program prog:f"]
+    assert step_names(plan) == ["create_map map:.bss", "update_map map:.bss", "load_program prog:f"]
     assert (plan.maps[0].btf, plan.programs[0].btf, plan.programs[0].func_info) == ("", "", b"")
 
 
@@ -461,85 +309,3 @@ def test_errors_name_the_file() -> None:
 def test_users_setting() -> None:
     plan = planned("kconfig_missing", kconfig="CONFIG_RAWBPF_NO_SUCH_OPTION=5")
     assert "map:.kconfig" in [step.map for step in plan.steps if isinstance(step, s.FreezeMap)]
-
-
-# -- JSON
-
-
-PLAN = Plan(
-    "name", "path", "kernel",
-    (
-        s.LoadBtf("btf", b"\1\2", "why"),
-        s.CreateMap("map:m", "m", MapType.HASH, map_flags=int(MapFlag.MMAPABLE)),
-        s.UpdateMap("map:m", b"\0", b"\xff", (s.Slot(0, "map:n"),)),
-        s.FillArena("map:m", 4096, b"\2"),
-        s.FreezeMap("map:m"),
-        s.LoadProgram("prog:p", "p", "xdp", ProgType.XDP, 0, b"\x95", (s.Slot(4, "map:m"),), fd_array=("", "module:x")),
-        s.BindMap("prog:p", "map:m"),
-        s.SetStructOps("map:m", "m", "ops", b"", (s.Slot(8, "prog:p", 8),), True),
-        s.CreateLink("link:l", "map:m", 44),
-        s.Attach("link:p", "prog:p", "kprobe", {"symbol": "do_exit", "offset": 4, "retprobe": True}, "why"),
-        s.Pin("link:l", "/sys/fs/bpf/l"),
-        s.Close("map:m"),
-        s.CreateToken("token", "/sys/fs/bpf", "why"),
-        s.PinMap("map:m", "/sys/fs/bpf/m", "why"),
-    ),
-    (PlannedVariable("v", "map:.data", 4, 8, 3),),
-    {"prog:p": (Note(1, "text", SourceLine("a.c", 3, 4, "x")), Note(2, "text"))},
-    False,
-)  # fmt: skip
-
-
-def test_json_of_every_step() -> None:
-    data = PLAN.to_json()
-    assert {step["step"] for step in data["steps"]} == set(s.STEPS)
-    assert Plan.from_json(json.dumps(data)) == PLAN
-    assert data["steps"][2]["value"] == "ff"
-    assert data["steps"][2]["slots"] == [{"offset": 0, "handle": "map:n", "size": 4}]
-    assert data["notes"]["prog:p"][1] == {"insn": 2, "text": "text"}
-
-
-def changed(path: str, value: object) -> dict[str, Any]:
-    data: Any = json.loads(json.dumps(PLAN.to_json()))
-    place = data
-    *parents, last = path.split(".")
-    for part in parents:
-        place = place[int(part)] if part.isdigit() else place[part]
-    if value is KeyError:
-        del place[last]
-    else:
-        place[last] = value
-    return data  # type: ignore[no-any-return]
-
-
-NO_PLANS: list[tuple[str, Any]] = [
-    ("no_json", "{"),
-    ("no_text", b"\xff\xfe\xfd"),
-    ("deep_json", "[" * 100000),
-    ("list", "[]"),
-    ("number", "5"),
-    ("empty", {}),
-    ("newer_format", changed("format", 99)),
-    ("without_steps", changed("steps", KeyError)),
-    ("steps_of_numbers", changed("steps", [1, 2])),
-    ("unknown_step", changed("steps.0.step", "explode")),
-    ("unknown_field", changed("steps.0.colour", "red")),
-    ("missing_field", changed("steps.1.name", KeyError)),
-    ("bytes_that_are_no_hex", changed("steps.0.data", "xyz")),
-    ("number_that_is_text", changed("steps.1.key_size", "4")),
-    ("text_that_is_a_number", changed("steps.1.name", 4)),
-    ("list_of_numbers", changed("steps.5.fd_array", [1])),
-    ("slots_of_numbers", changed("steps.5.slots", [1])),
-    ("slot_at_text", changed("steps.5.slots.0.offset", "4")),
-    ("name_of_the_plan", changed("name", None)),
-    ("order_of_the_plan", changed("little_endian", "yes")),
-    ("variable", changed("variables.0.offset", "4")),
-    ("note", changed("notes.prog:p.0.insn", "4")),
-    ("note_without_source", changed("notes.prog:p.0.source", {"file": 1})),
-]
-
-
-@pytest.mark.parametrize("data", [case[1] for case in NO_PLANS], ids=[case[0] for case in NO_PLANS])
-def test_no_plan(data: Any) -> None:
-    with pytest.raises(ParseError):
-        Plan.from_json(data)
