@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from skips import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,11 +38,8 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 def _require(condition: object, reason: str) -> None:
-    if condition:
-        return
-    if os.environ.get("RAWBPF_REQUIRE") == "1":
-        pytest.fail(f"RAWBPF_REQUIRE=1, and {reason}")
-    pytest.skip(reason)
+    if not condition:
+        unavailable(reason)
 
 
 @pytest.fixture(scope="session")

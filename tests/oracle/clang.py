@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from .conftest import unavailable
+from skips import unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

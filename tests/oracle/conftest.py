@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
+from skips import unavailable
 
 from tools.lib.oracle import debian, recorder
 
@@ -14,18 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def unavailable(reason: str) -> NoReturn:
-    """Skips the test, or fails it where a skip is not accepted."""
-    if os.environ.get("RAWBPF_REQUIRE") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
-def shim() -> Path:
+def shim(root: None) -> Path:
     """The recorder, built, on a machine whose kernel takes bpf(2) from us."""
-    if os.geteuid():
-        unavailable("loading BPF programs needs root")
     try:
         return recorder.shim()
     except recorder.OracleUnavailable as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from skips import unavailable
 
 from rawbpf.btf import types as t
 from rawbpf.btf.build import Builder
@@ -16,7 +17,6 @@ from rawbpf.btf.cnames import Names
 from rawbpf.objfile.reader import read_btf
 
 from .clang import clang
-from .conftest import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

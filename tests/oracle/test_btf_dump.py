@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from skips import unavailable
 
 from rawbpf.btf.dump import format_raw, to_json
 from rawbpf.objfile.reader import read_btf
-
-from .conftest import unavailable
 
 if TYPE_CHECKING:
     from rawbpf.btf.parse import Btf

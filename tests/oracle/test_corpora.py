@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from skips import unavailable
 
 from tools.lib.oracle.contest import Options, contest
 from tools.lib.oracle.recorder import OracleUnavailable
 
 from . import compilers, packages
-from .conftest import unavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,11 @@ from __future__ import annotations
 import ctypes
 
 import pytest
+from skips import unavailable
 
 from rawbpf.objfile.sections import SecFlag, find_section, section_defs
 from tools.lib.oracle import debian
 from tools.lib.oracle.recorder import OracleUnavailable
-
-from .conftest import unavailable
 
 pytestmark = pytest.mark.oracle
 

@@ -12,12 +12,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from skips import unavailable
 
 from rawbpf.objfile.disasm import disassemble
 from rawbpf.objfile.elf import parse_elf
 from rawbpf.objfile.insn import ATOMIC, STX, Insn, decode, encode
-
-from .conftest import unavailable
 
 pytestmark = pytest.mark.oracle
 
