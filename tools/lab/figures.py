@@ -35,7 +35,7 @@ PATHS = 8
 SCHEDULERS = ("default", "rr", "red", "burst")
 FILE_SIZE = 192 << 20
 TEXT = "".join(f"line {number}: the quick brown fox jumps over the lazy dog\n" for number in range(1 << 14)).encode()
-REDIS_SIZES = {"3 bytes": (3, 4000), "64 KiB": (65536, 400)}
+REDIS_SIZES = {"3 bytes": (3, 40000), "64 KiB": (65536, 4000)}
 """Size of the values, and how many requests of a kind."""
 REDIS_CLIENTS = 20
 REDIS_SERVER = Path("/usr/bin/redis-check-rdb")
