@@ -5,15 +5,11 @@ from __future__ import annotations
 
 import socket
 import struct
-import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tools.lab import links  # the path comes first
+from tools.lab import links
 from tools.lab.netns import Namespace
 
 if TYPE_CHECKING:

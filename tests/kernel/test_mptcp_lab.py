@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tools.lab import programs
+from tools.lab.programs import Connection
+from tools.lab.transfer import IPPROTO_MPTCP
+from tools.lib.report import ToolError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
-
-from tools.lab import programs  # noqa: E402  # the path comes first
-from tools.lab.programs import Connection  # noqa: E402
-from tools.lab.transfer import IPPROTO_MPTCP  # noqa: E402
-from tools.lib.report import ToolError  # noqa: E402
-
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("root")]
 
 
