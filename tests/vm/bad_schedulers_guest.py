@@ -17,12 +17,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT))
-
-from rawbpf import cli  # noqa: E402  # the path comes first
-from tools.lab import links, mptcp, subflows, transfer  # noqa: E402  # the path comes first
-from tools.lab.netns import Namespace  # noqa: E402
+from rawbpf import cli
+from tools.lab import links, mptcp, subflows, transfer
+from tools.lab.netns import Namespace
 
 if TYPE_CHECKING:
     import socket

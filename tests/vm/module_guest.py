@@ -16,19 +16,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT))
-
-import rawbpf  # noqa: E402  # the path comes first
-from rawbpf import cli  # noqa: E402  # the path comes first
-from rawbpf.kernel import syscall  # noqa: E402  # the path comes first
-from rawbpf.kernel.info import ids  # noqa: E402  # the path comes first
-from rawbpf.uapi import Cmd  # noqa: E402  # the path comes first
+import rawbpf
+from rawbpf import cli
+from rawbpf.kernel import syscall
+from rawbpf.kernel.info import ids
+from rawbpf.uapi import Cmd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-OBJECTS = ROOT / "tests" / "objs"
+OBJECTS = Path(__file__).resolve().parent.parent / "objs"
 FILES = Path("/sys/kernel/debug/rawbpf_test")
 MODULE = "rawbpf_test"
 SYS_DELETE_MODULE = 176

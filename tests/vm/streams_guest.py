@@ -9,20 +9,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "kernel")]
+import streamkit
 
-import streamkit  # noqa: E402  # the path comes first
+import rawbpf
+from rawbpf.kernel.streams.prog_streams import ProgStream
+from rawbpf.kernel.streams.trace_pipe import PLACES, TracePipe
 
-import rawbpf  # noqa: E402  # the path comes first
-from rawbpf.kernel.streams.prog_streams import ProgStream  # noqa: E402  # the path comes first
-from rawbpf.kernel.streams.trace_pipe import PLACES, TracePipe  # noqa: E402  # the path comes first
-
+OBJS = Path(__file__).resolve().parent.parent / "objs"
 CPU = Path("/sys/devices/system/cpu/cpu1/online")
 
 
 def programs() -> dict[str, Any]:
-    with rawbpf.load(ROOT / "tests" / "objs" / "prog_streams.el.o") as obj:
+    with rawbpf.load(OBJS / "prog_streams.el.o") as obj:
         talk = obj.programs["talk"]
         codes = [talk.test_run().retval for _ in range(2)]
         return {"codes": codes, "stdout": list(ProgStream(talk)), "stderr": list(ProgStream(talk, "stderr"))}

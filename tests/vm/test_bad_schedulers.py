@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from in_guest import ROOT, reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.vm
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = Path(__file__).parent
 SIZE = 1 << 20
 REFUSED = 5
@@ -43,16 +41,9 @@ def objects(require: Callable[[object, str], None]) -> Iterator[list[Path]]:
 
 
 @pytest.fixture(scope="module")
-def report(objects: list[Path], require: Callable[[object, str], None]) -> dict[str, Any]:
-    sys.path.insert(0, str(ROOT))
-    from tools.lib import kernel
-
-    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
-    words = [sys.executable, ROOT / "tools" / "vm", "--", sys.executable, HERE / "bad_schedulers_guest.py", *objects]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+def report(built: object, objects: list[Path]) -> dict[str, Any]:
+    (told,) = reports("bad_schedulers_guest.py", *objects, timeout=400)
+    return dict(told)
 
 
 def test_bad_schedulers_load_and_unload(report: dict[str, Any]) -> None:

@@ -6,26 +6,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from in_guest import ROOT
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("built")]
 
-pytestmark = pytest.mark.vm
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 SIZE = 20 << 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built(require: Callable[[object, str], None]) -> None:
-    sys.path.insert(0, str(ROOT))
-    from tools.lib import kernel
-
-    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
 
 
 def demo(*arguments: str) -> dict[str, Any]:

@@ -7,27 +7,18 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
+from in_guest import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("built")]
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZE = 4 << 20
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built(require: Callable[[object, str], None]) -> None:
-    sys.path.insert(0, str(ROOT))
-    from tools.lib import kernel
-
-    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
 
 
 def lab(*arguments: str | Path) -> dict[str, Any]:

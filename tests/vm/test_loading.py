@@ -3,35 +3,20 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import in_guest
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.vm
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-GUEST = Path(__file__).with_name("loading_guest.py")
 Report = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def reports(require: Callable[[object, str], None]) -> list[Report]:
+def reports(built: object) -> list[Report]:
     """What the guest prints: of functions, logs, a token, a bpffs that delegates nothing, the initial namespace."""
-    sys.path.insert(0, str(ROOT))
-    from tools.lib import kernel
-
-    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
-    words = [sys.executable, ROOT / "tools" / "vm", "--", sys.executable, GUEST]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return in_guest.reports("loading_guest.py", timeout=240)
 
 
 def test_a_function_of_another_program_is_replaced_and_traced(reports: list[Report]) -> None:

@@ -7,40 +7,33 @@ import errno
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from in_guest import ROOT, reports
 
 import rawbpf
 from rawbpf.uapi import BtfKind
 from tools.lib import kernel
-from tools.lib.oracle import debian, recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = pytest.mark.vm
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 OBJECTS = sorted((ROOT / "tests" / "objs").glob("module_*.el.o"))
 
 
 @pytest.fixture(scope="module")
-def built(require: Callable[[object, str], None]) -> kernel.Kernel:
-    found = kernel.find()
-    require(found and found.module, "the test kernel is not built: tools/vm --build-only")
-    assert found
-    return found
+def built(built: kernel.Kernel, require: Callable[[object, str], None]) -> kernel.Kernel:
+    require(built.module, f"there is no {kernel.MODULE} beside {built.image}")
+    return built
 
 
 @pytest.fixture(scope="module")
 def report(built: kernel.Kernel) -> dict[str, Any]:
-    words = [sys.executable, ROOT / "tools/vm", "--module", "--", sys.executable, ROOT / "tests/vm/module_guest.py"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    (told,) = reports("module_guest.py", options=("--module",), timeout=240)
+    return dict(told)
 
 
 def test_functions_of_the_module_are_called(report: dict[str, Any]) -> None:
@@ -115,12 +108,7 @@ def test_the_modules_types_fit_the_kernel_that_it_was_built_with(built: kernel.K
 
 
 @pytest.mark.oracle
-def test_same_as_libbpf(built: kernel.Kernel, require: Callable[[object, str], None]) -> None:
-    try:
-        debian.libbpf()
-        recorder.shim()
-    except recorder.OracleUnavailable as error:
-        require(False, str(error))
+def test_same_as_libbpf(built: kernel.Kernel, libbpf: None) -> None:
     tool = [sys.executable, str(ROOT / "tools/compare-libbpf"), "--vm", "--each", "--json"]
     done = subprocess.run([*tool, *map(str, OBJECTS)], cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode in (0, 1), done.stderr

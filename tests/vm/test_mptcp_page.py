@@ -9,18 +9,16 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from in_guest import ROOT, VM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 pytestmark = pytest.mark.vm
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "mptcp.md").read_text()
 MARK = "=====of the test====="
 ANYTHING = "…"
@@ -68,19 +66,15 @@ def test_lines_match_but_for_their_numbers() -> None:
 
 
 @pytest.fixture(scope="module")
-def outputs(require: Callable[[object, str], None]) -> Iterator[list[list[str]]]:
+def outputs(built: object) -> Iterator[list[list[str]]]:
     """What each command of the page prints."""
-    sys.path.insert(0, str(ROOT))
-    from tools.lib import kernel
-
-    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
     (ROOT / "build").mkdir(exist_ok=True)
     written = []
     for name, text in SAVED.findall(PAGE):
         written.append(ROOT / name)
         written[-1].write_text(text)
     script = "\n".join(f"echo {shlex.quote(MARK)}; {{ {command.line}\n}} 2>&1" for command in commands(PAGE))
-    words = [ROOT / "tools" / "vm", "--", "bash", "-c", script]
+    words = [*VM, "--", "bash", "-c", script]
     done = subprocess.run(words, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=500)
     yield [part.strip("\n").splitlines() for part in done.stdout.split(MARK + "\n")[1:]]
     for path in written:

@@ -3,28 +3,19 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from in_guest import reports
 
 pytestmark = pytest.mark.vm
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
+def told(built: object) -> dict[str, Any]:
     """What the guest says, of one run for all tests."""
-    guest = [sys.executable, "-W", "error", str(Path(__file__).with_name("newest_maps_guest.py"))]
-    command = [sys.executable, str(ROOT / "tools" / "vm"), "--", "env", f"PYTHONPATH={ROOT}", *guest]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    (said,) = reports("newest_maps_guest.py", timeout=400)
+    return dict(said)
 
 
 def test_jump_tables(told: dict[str, Any]) -> None:

@@ -3,34 +3,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from in_guest import reports
 
 pytestmark = pytest.mark.vm
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-GUEST = Path(__file__).with_name("streams_guest.py")
-
 
 @pytest.fixture(scope="module")
-def report(require: Callable[[object, str], None]) -> dict[str, Any]:
-    sys.path.insert(0, str(ROOT))
-    from tools.lib import kernel
-
-    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
-    words = [sys.executable, ROOT / "tools" / "vm", "--", sys.executable, GUEST]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+def report(built: object) -> dict[str, Any]:
+    (told,) = reports("streams_guest.py", timeout=400)
+    return dict(told)
 
 
 def test_streams_of_a_program(report: dict[str, Any]) -> None:

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from in_guest import ROOT, VM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("built")]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-VM = [sys.executable, str(ROOT / "tools" / "vm")]
 MARK = "1234M"
 """The memory of our guests, by which their QEMU is recognized."""
 
@@ -70,14 +69,6 @@ def nothing_left() -> Iterator[None]:
     while qemus() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not qemus()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def built(require: Callable[[object, str], None]) -> None:
-    sys.path.insert(0, str(ROOT))
-    from tools.lib import kernel
-
-    require(kernel.find(), "the test kernel is not built: tools/vm --build-only")
 
 
 def vm(*command: str, options: tuple[str, ...] = (), **settings: Any) -> subprocess.CompletedProcess[str]:
