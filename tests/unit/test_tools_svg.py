@@ -28,15 +28,27 @@ def test_lines_end_where_their_values_are() -> None:
     assert words.count("a > b") == 1
 
 
-def test_measurements_have_dots() -> None:
-    panel = Panel("rates", "paths", "MB/s", [Line("default", [(1, 11), (2, 22)])], markers=True)
-    assert len(ElementTree.fromstring(svg.draw_lines([panel])).findall(f".//{SVG}circle")) == 2
+def test_measurements_that_coincide_are_told_apart() -> None:
+    lines = [Line(name, [(1, 11), (2, 22)]) for name in ("default", "rr", "red", "burst")]
+    root = ElementTree.fromstring(svg.draw_lines([Panel("rates", "paths", "MB/s", lines, counts=(1, 2))]))
+    panel = root.findall(f"{SVG}g")[0]
+    assert len({track.get("stroke-dasharray") for track in panel.findall(f"{SVG}polyline")}) == 4
+    marks = [mark for mark in panel.findall(f"{SVG}path") if mark.get("class") == "mark"]
+    assert len(marks) == 8
+    assert len({mark.get("d") for mark in marks}) == 4
+    assert {mark.get("fill") for mark in marks} == {"none"}
+    below = [text.text for text in panel.findall(f"{SVG}text") if text.get("y") == f"{HEIGHT + 18:.1f}"]
+    assert below == ["1", "2"]
 
 
-def test_bars_are_as_high_as_their_values() -> None:
+def test_bars_are_as_high_as_their_values_and_leave_room_for_numbers() -> None:
     picture = svg.draw_bars([Bars("rsync", "MB/s", ("TCP", "MPTCP"), [("text", (25, 100)), ("zeros", (50, 100))])])
-    rectangles = ElementTree.fromstring(picture).findall(f".//{SVG}g/{SVG}rect")
-    assert [float(each.get("height", "")) / HEIGHT for each in rectangles] == [0.25, 1, 0.5, 1]
+    panel = ElementTree.fromstring(picture).findall(f"{SVG}g")[0]
+    heights = [float(each.get("height", "")) / HEIGHT for each in panel.findall(f"{SVG}rect")]
+    assert heights == pytest.approx([25 / 150, 100 / 150, 50 / 150, 100 / 150], abs=0.001)
+    numbers = [text for text in panel.findall(f"{SVG}text") if text.get("class") == "value"]
+    assert [text.text for text in numbers] == ["25", "100", "50", "100"]
+    assert all(float(text.get("y", "")) > 12 for text in numbers)
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,14 @@ def draw(results: dict[str, Any]) -> dict[str, str]:
         for size in dict.fromkeys(name.partition(", ")[2] for name in results["redis"]["TCP"])
     ]
     return {
-        "iperf3.svg": svg.draw_lines([svg.Panel(title, "paths", "MB/s", lines, markers=True)]),
+        "iperf3.svg": svg.draw_lines([svg.Panel(title, "paths", "MB/s", lines, range(1, _most_paths(results) + 1))]),
         "rsync.svg": svg.draw_bars([svg.Bars("rsync of a file", "MB/s", WAYS, files)]),
         "redis.svg": svg.draw_bars(redis),
     }
+
+
+def _most_paths(results: dict[str, Any]) -> int:
+    return len(next(iter(results["iperf3"].values())))
 
 
 def _redis_groups(results: dict[str, Any], size: str) -> list[tuple[str, list[float]]]:
@@ -43,7 +47,7 @@ def _redis_groups(results: dict[str, Any], size: str) -> list[tuple[str, list[fl
 def tables(results: dict[str, Any]) -> dict[str, str]:
     """In Markdown, by name, and a line on the conditions."""
     rates = results["iperf3"]
-    count = len(next(iter(rates.values())))
+    count = _most_paths(results)
     iperf3 = [[name, *(f"{rate:.1f}" for rate in of), f"{of[-1] / of[0]:.2f}"] for name, of in rates.items()]
     rsync = results["rsync"]
     files = [[kind, *(f"{rsync[way][kind]:.1f}" for way in WAYS)] for kind in rsync["TCP"]]

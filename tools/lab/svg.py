@@ -17,11 +17,22 @@ WIDTH, HEIGHT = 440, 240
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 36, 48
 """Margins, for names and numbers."""
 LEGEND_LINE = 18
+HEADROOM = 1.1
+"""Above the highest bar, for its number."""
 TICKS = 5
 MAX_POINTS = 200
 """Of a line: more are not to be seen."""
+DASHES = ("", "14 6", "3 5", "12 4 3 4")
+MARKS = (
+    "M-7 0A7 7 0 1 1 7 0A7 7 0 1 1-7 0Z",  # a circle
+    "M-5-5H5V5H-5Z",  # a square
+    "M0-6L5.5 4H-5.5Z",  # a triangle
+    "M0-4L4 0L0 4L-4 0Z",  # a diamond
+)
+"""Hollow, and of several sizes: those of measurements that coincide are all to be seen."""
 STYLE = (
     "text{font:12px sans-serif;fill:#333}.title{font-weight:bold;font-size:14px}.grid{stroke:#ddd}.axis{stroke:#333}"
+    ".value{paint-order:stroke;stroke:#fff;stroke-width:4px}"
 )
 
 
@@ -38,8 +49,8 @@ class Panel(NamedTuple):
     up: str
     """What the axes show, with the unit."""
     lines: Sequence[Line]
-    markers: bool = False
-    """A dot on each point: for measurements, few and apart."""
+    counts: Sequence[int] = ()
+    """Where to measure across, if it is not anywhere: the only numbers below the axis, and a mark on each point."""
 
 
 class Bars(NamedTuple):
@@ -60,28 +71,50 @@ def draw_lines(panels: Sequence[Panel]) -> str:
     parts = []
     for place, panel in enumerate(panels):
         inside = [_frame(panel.title, panel.up, y_max, y_step)]
-        for tick in _ticks(x_max, x_step):
+        for tick in panel.counts or _ticks(x_max, x_step):
             inside.append(_text(tick / x_max * WIDTH, HEIGHT + 18, f"{tick:g}", "middle"))
         inside.append(_text(WIDTH / 2, HEIGHT + 38, panel.across, "middle"))
         for line in panel.lines:
-            colour = _colour(names.index(line.name))
             spots = [(x / x_max * WIDTH, HEIGHT - y / y_max * HEIGHT) for x, y in _thinned(line.points)]
-            track = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
-            inside.append(f'<polyline points="{track}" fill="none" stroke="{colour}" stroke-width="2"/>')
-            if panel.markers:
-                inside += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in spots]
+            inside.append(_track(spots, names.index(line.name), marks=bool(panel.counts)))
         parts.append(_group(place, inside))
-    return _document(len(panels), parts, names)
+    marks = any(panel.counts for panel in panels)
+    samples = [f'<path d="M0 0H28" {_stroke(number)}/>' for number in range(len(names))]
+    if marks:
+        samples = [sample + _mark(14, 0, number) for number, sample in enumerate(samples)]
+    return _document(len(panels), parts, list(zip(names, samples, strict=True)))
+
+
+def _track(spots: Sequence[tuple[float, float]], number: int, *, marks: bool) -> str:
+    """The line of a name, by the name's number."""
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in spots)
+    line = f'<polyline points="{points}" {_stroke(number)}/>'
+    return line + "".join(_mark(x, y, number) for x, y in spots) if marks else line
+
+
+def _stroke(number: int) -> str:
+    dashes = DASHES[number % len(DASHES)]
+    dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
+    return f'fill="none" stroke="{_colour(number)}" stroke-width="2"{dashed}'
+
+
+def _mark(x: float, y: float, number: int) -> str:
+    shape = MARKS[number % len(MARKS)]
+    style = f'fill="none" stroke="{_colour(number)}" stroke-width="1.7"'
+    return f'<path class="mark" transform="translate({x:.1f} {y:.1f})" d="{shape}" {style}/>'
 
 
 def draw_bars(diagrams: Sequence[Bars]) -> str:
     """Diagrams side by side, each on its own scale, all with the same names."""
-    names = list(diagrams[0].names)
-    return _document(len(diagrams), [_group(place, _bars(each)) for place, each in enumerate(diagrams)], names)
+    samples = [
+        (name, f'<rect y="-5" width="28" height="10" fill="{_colour(number)}"/>')
+        for number, name in enumerate(diagrams[0].names)
+    ]
+    return _document(len(diagrams), [_group(place, _bars(each)) for place, each in enumerate(diagrams)], samples)
 
 
 def _bars(diagram: Bars) -> list[str]:
-    top, step = _scale(max((value for _, values in diagram.groups for value in values), default=0))
+    top, step = _scale(HEADROOM * max((value for _, values in diagram.groups for value in values), default=0))
     inside = [_frame(diagram.title, diagram.up, top, step)]
     room = WIDTH / len(diagram.groups)
     width = room * 0.7 / len(diagram.names)
@@ -93,11 +126,8 @@ def _bars(diagram: Bars) -> list[str]:
                 f'<rect x="{x:.1f}" y="{HEIGHT - height:.1f}" width="{width - 2:.1f}" height="{height:.1f}"'
                 f' fill="{_colour(place)}"/>'
             )
-            inside.append(
-                _text(
-                    x + width / 2 - 1, HEIGHT - height - 4, f"{value:.3g}" if value < 1000 else f"{value:.0f}", "middle"
-                )
-            )
+            label = f"{value:.3g}" if value < 1000 else f"{value:.0f}"
+            inside.append(_text(x + width / 2 - 1, HEIGHT - height - 4, label, "middle", "value"))
         inside.append(_text(room * (number + 0.5), HEIGHT + 18, name, "middle"))
     return inside
 
@@ -145,23 +175,23 @@ def _group(place: int, inside: Sequence[str]) -> str:
     return f'<g transform="translate({x} {TOP})">' + "\n".join(inside) + "</g>"
 
 
-def _document(count: int, parts: Sequence[str], names: Sequence[str]) -> str:
+def _document(count: int, parts: Sequence[str], legend: Sequence[tuple[str, str]]) -> str:
+    """The legend has names, and a sample of 28 by 10 for each."""
     width = count * (LEFT + WIDTH + RIGHT)
     columns = max(1, width // 220)
     top = TOP + HEIGHT + BOTTOM
-    legend = []
-    for number, name in enumerate(names):
-        x, y = LEFT + number % columns * 220, top + number // columns * LEGEND_LINE + 12
-        legend.append(f'<rect x="{x}" y="{y - 9}" width="14" height="10" fill="{_colour(number)}"/>')
-        legend.append(_text(x + 20, y, name, "start"))
-    height = top + math.ceil(len(names) / columns) * LEGEND_LINE + 10
+    entries = []
+    for number, (name, sample) in enumerate(legend):
+        x, y = LEFT + number % columns * 220, top + number // columns * LEGEND_LINE + 8
+        entries.append(f'<g transform="translate({x} {y})">{sample}{_text(36, 4, name, "start")}</g>')
+    height = top + math.ceil(len(legend) / columns) * LEGEND_LINE + 10
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
             f'<style>{STYLE}</style><rect width="100%" height="100%" fill="#fff"/>',
             *parts,
-            *legend,
+            *entries,
             "</svg>\n",
         ]
     )
