@@ -4,24 +4,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from in_guest import ROOT, VM, run_tests
 from oracle import kernel_programs, packages
+from skips import unavailable
 
-from tools.lib.oracle import debian, recorder
+from tools.lib.oracle.recorder import OracleUnavailable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+pytestmark = [pytest.mark.vm, pytest.mark.oracle, pytest.mark.usefixtures("built")]
 
-pytestmark = [pytest.mark.vm, pytest.mark.oracle]
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-VM = [sys.executable, str(ROOT / "tools" / "vm")]
 PARITY = "tests/oracle/test_parity.py"
 CASES = (
     *("arena", "core_kernel", "jump_tables", "kconfig", "kfuncs", "ksyms", "ksyms_typed", "map_types"),
@@ -39,30 +35,12 @@ ENDLESS = {"loop3", "verifier_loops1", "verifier_liveness_exp"}
 """The verifier takes minutes for these, under emulation."""
 
 
-@pytest.fixture(scope="module")
-def libbpf(require: Callable[[object, str], None]) -> None:
-    """The guest has no network, and writes to a copy of the cache."""
-    try:
-        debian.libbpf()
-        recorder.shim()
-    except recorder.OracleUnavailable as error:
-        require(False, str(error))
-
-
 def test_same_as_libbpf_in_the_test_kernel(libbpf: None) -> None:
     btf = Path(subprocess.run([*VM, "--print-btf"], check=True, capture_output=True, text=True).stdout.strip())
     assert b"\0bpf_struct_ops_mptcp_sched_ops\0" in btf.read_bytes()
     objs = [*(ROOT / "objs").glob("*.o"), *(ROOT / "tests/objs" / f"{name}.el.o" for name in CASES)]
     names = [f"{PARITY}::test_same_as_libbpf[{obj.relative_to(ROOT)}]" for obj in sorted(objs)]
-    tests = [*names, f"{PARITY}::test_the_comparison_is_not_of_nothing"]
-    done = subprocess.run(
-        [*VM, "--", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests],
-        cwd=ROOT,
-        env=os.environ | {"RAWBPF_REQUIRE": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    run_tests(*names, f"{PARITY}::test_the_comparison_is_not_of_nothing")
 
 
 def compared(objs: list[Path]) -> dict[str, Any]:
@@ -73,23 +51,23 @@ def compared(objs: list[Path]) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
-def test_shipped_objects_in_the_test_kernel(libbpf: None, require: Callable[[object, str], None]) -> None:
+def test_shipped_objects_in_the_test_kernel(libbpf: None) -> None:
     try:
         objs = [obj for suite, package in SHIPPED for obj in packages.shipped(suite, package)]
-    except recorder.OracleUnavailable as error:
-        require(False, str(error))
+    except OracleUnavailable as error:
+        unavailable(str(error))
     told = compared(objs)
     assert [(load["object"], load["differences"]) for load in told["loads"] if load["differences"]] == []
     assert told["summary"]["objects"] == len(objs)
     assert told["summary"]["succeed"] > len(objs) // 2
 
 
-def test_programs_of_the_kernels_own_tests(libbpf: None, require: Callable[[object, str], None]) -> None:
+def test_programs_of_the_kernels_own_tests(libbpf: None) -> None:
     # every fifth of them: all together take a quarter of an hour
     try:
         objs = [obj for obj in kernel_programs.built()[::5] if obj.stem not in ENDLESS]
-    except recorder.OracleUnavailable as error:
-        require(False, str(error))
+    except OracleUnavailable as error:
+        unavailable(str(error))
     told = compared(objs)
     differing = {Path(load["object"]).stem: load["differences"] for load in told["loads"] if load["differences"]}
     assert {stem: it for stem, it in differing.items() if not stem.startswith(NEWER)} == {}
