@@ -60,8 +60,9 @@ def test_kernel(require: Callable[[object, str], None]) -> None:
 
 @pytest.fixture
 def load() -> Iterator[Load]:
-    """What is loaded goes at the end of the test."""
+    """What is loaded goes at the end of the test. The runs of programs are counted, for `lab.assert_ran`."""
     with ExitStack() as stack:
+        stack.enter_context(rawbpf.run_statistics())
 
         def loaded(name: str, cgroup: Path | None = None, **variables: object) -> rawbpf.Object:
             spec = rawbpf.open(ROOT / "objs" / f"{name}.o")

@@ -66,6 +66,12 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
+def assert_ran(obj: rawbpf.Object, *programs: str) -> None:
+    """Fail unless each of these programs of an object has run since `load`."""
+    runs = {name: obj.programs[name].info.run_cnt for name in programs}
+    assert all(runs.values()), runs
+
+
 class Connection:
     """Both ends of a connection."""
 
@@ -153,13 +159,40 @@ class Lab:
     def sysctl(self, name: str, value: str | None = None) -> str:
         return str(self.namespace.sysctl(f"net.mptcp.{name}", value))
 
+    def cut(self, number: int) -> None:
+        """Take the IPv4 address of a link away, for good: what is sent to it or from it is lost."""
+        with self.namespace.entered(), IPRoute() as netlink:
+            (index,) = netlink.link_lookup(ifname=f"veth{number}")
+            netlink.addr("delete", index=index, address=IPV4[number - 1], prefixlen=24)
+
+    def counters(self) -> dict[str, int]:
+        """The MPTCP counters of the namespace, in which both ends of a connection are. C: mptcp_snmp_list."""
+        with self.namespace.entered():
+            lines = Path("/proc/thread-self/net/netstat").read_text().splitlines()
+        names, values = (line.split()[1:] for line in lines if line.startswith("MPTcpExt:"))
+        return dict(zip(names, map(int, values), strict=True))
+
+    @contextmanager
+    def counted(self, **expected: int) -> Iterator[None]:
+        """Fail unless these counters grow by so much: ``with lab.counted(MPPrioRx=1)``, the peer heard of a backup."""
+        before = self.counters()
+        yield
+
+        def grown() -> dict[str, int]:
+            now = self.counters()
+            return {name: now[name] - before[name] for name in expected}
+
+        wait_for(lambda: grown() == expected, f"the counters grow by {expected}")
+
     def endpoints(self, *endpoints: Address) -> None:
         for endpoint in endpoints:
             self.path_managers.add(endpoint)
 
     @contextmanager
-    def connection(self, address: str = IPV4[0], protocol: int = IPPROTO_MPTCP) -> Iterator[Connection]:
-        """A connection to that address, and from it, as the routes have it."""
+    def connection(
+        self, address: str = IPV4[0], protocol: int = IPPROTO_MPTCP, source: str = ""
+    ) -> Iterator[Connection]:
+        """A connection to that address, from `source`, or else from that address too, as the routes have it."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with ExitStack() as stack:
             with self.namespace.entered():
@@ -169,6 +202,7 @@ class Lab:
             listener.listen()
             listener.settimeout(SECONDS)
             client.settimeout(SECONDS)
+            client.bind((source, 0))
             client.connect((address, listener.getsockname()[1]))
             server = stack.enter_context(listener.accept()[0])
             server.settimeout(SECONDS)
