@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lab import FAMILIES, IPV4, SOL_MPTCP, TCP_IS_MPTCP, Connection, Lab, info, wait_for
+from lab import FAMILIES, IPV4, SOL_MPTCP, TCP_IS_MPTCP, Connection, Lab, assert_ran, info, wait_for
 from netlink import Address, Flag
 from pyroute2 import NetlinkError
 
@@ -58,9 +58,11 @@ def manage_endpoints(lab: Lab) -> None:
 
     with lab.connection() as connection:
         connection.wait_locals(*IPV4[:3])
-        managers.set_flags(Address(IPV4[2]))
+        with lab.counted(MPPrioRx=1):
+            managers.set_flags(Address(IPV4[2]))
         assert managers.endpoint(7).flags == Flag.SUBFLOW
-        managers.set_flags(Address(IPV4[2], flags=Flag.BACKUP))
+        with lab.counted(MPPrioRx=1):
+            managers.set_flags(Address(IPV4[2], flags=Flag.BACKUP))
         assert managers.endpoint(7).flags == Flag.SUBFLOW | Flag.BACKUP
         managers.delete(1)
         connection.wait_locals(IPV4[0], IPV4[2])
@@ -99,29 +101,33 @@ def test_netlink_pm(lab: Lab, test_kernel: None) -> None:
 
 
 def test_bpf_netlink_pm(lab: Lab, load: Load, test_kernel: None) -> None:
-    load("mptcp_bpf_netlink_pm")
+    obj = load("mptcp_bpf_netlink_pm")
     assert "bpf_netlink" in lab.sysctl("available_path_managers").split()
     lab.sysctl("path_manager", "bpf_netlink")
     manage_endpoints(lab)
     limited(lab)
     announced(lab)
+    assert_ran(obj, *obj.programs)
 
 
 def manage_by_hand(lab: Lab, family: str) -> None:
     """What a daemon does for one connection."""
-    first, second, third, _ = FAMILIES[family]
+    first, second, third, fourth = FAMILIES[family]
     managers = lab.path_managers
     with lab.connection(first) as connection:
         token = connection.token
-        managers.create(token, Address(second, 100), Address(first, port=connection.client.getpeername()[1]))
+        port = connection.client.getpeername()[1]
+        managers.create(token, Address(second, 100), Address(first, port=port))
         connection.wait_locals(first, second)
         entry = managers.address(token, 100)
         assert (entry.address, entry.id, entry.flags) == (second, 100, Flag.SUBFLOW)
 
         local, remote = subflow_from(connection, second)
-        managers.set_subflow_flags(token, local._replace(flags=Flag.BACKUP), remote)
+        with lab.counted(MPPrioRx=1):
+            managers.set_subflow_flags(token, local._replace(flags=Flag.BACKUP), remote)
         assert managers.address(token, 100).flags == Flag.SUBFLOW | Flag.BACKUP
-        managers.set_subflow_flags(token, local, remote)
+        with lab.counted(MPPrioRx=1):
+            managers.set_subflow_flags(token, local, remote)
         assert managers.address(token, 100).flags == Flag.SUBFLOW
 
         managers.destroy(token, local, remote)
@@ -130,14 +136,22 @@ def manage_by_hand(lab: Lab, family: str) -> None:
         assert refused(managers.address, token, 100) == errno.EINVAL
 
         server = info(connection.server).token
-        managers.announce(server, Address(third, 200, Flag.SIGNAL))
+        with lab.counted(AddAddr=1, EchoAdd=1):
+            managers.announce(server, Address(third, 200, Flag.SIGNAL))
         assert [(entry.address, entry.id) for entry in managers.addresses(server)] == [(third, 200)]
-        managers.remove(server, 200)
+        with lab.counted(RmAddr=1):
+            managers.remove(server, 200)
         assert managers.addresses(server) == []
-        managers.create(token, Address(second, 100), Address(first, port=connection.client.getpeername()[1]))
+        managers.create(token, Address(second, 100), Address(first, port=port))
         connection.wait_locals(first, second)
-        managers.remove(token, 0)
+        with lab.counted(RmAddr=1):
+            managers.remove(token, 0)
         connection.wait_locals(second)
+
+        # To an address that the server was not told of: it takes it, by the next id
+        managers.create(token, Address(third, 101), Address(fourth, port=port))
+        connection.wait_locals(second, third)
+        assert [(entry.address, entry.id) for entry in managers.addresses(server)] == [(fourth, 1)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -149,9 +163,10 @@ def test_userspace_pm(lab: Lab, test_kernel: None, family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bpf_userspace_pm(lab: Lab, load: Load, test_kernel: None, family: str) -> None:
-    load("mptcp_bpf_userspace_pm")
+    obj = load("mptcp_bpf_userspace_pm")
     lab.sysctl("path_manager", "bpf_userspace")
     manage_by_hand(lab, family)
+    assert_ran(obj, *(obj.programs.keys() - {"userspace_accept_new_address"}))
 
 
 def test_iters_netlink_address(lab: Lab, cgroup: Path, load: Load, test_kernel: None) -> None:
@@ -205,7 +220,7 @@ class HashMap:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_bpf_hashmap_pm(lab: Lab, cgroup: Path, load: Load, test_kernel: None, family: str) -> None:
-    first, second, third, _ = FAMILIES[family]
+    first, second, third, fourth = FAMILIES[family]
     obj = load("mptcp_bpf_hashmap_pm", cgroup)
     lab.sysctl("path_manager", "bpf_hashmap")
     with lab.connection(first) as connection:
@@ -217,14 +232,33 @@ def test_bpf_hashmap_pm(lab: Lab, cgroup: Path, load: Load, test_kernel: None, f
 
         reach(client, 100, second, Flag.SUBFLOW)
         connection.wait_locals(first, second)
-        reach(client, 100, second, Flag.SUBFLOW | Flag.BACKUP)
-        reach(client, 100, second, Flag.SUBFLOW)
+        with lab.counted(MPPrioRx=1):
+            reach(client, 100, second, Flag.SUBFLOW | Flag.BACKUP)
+        with lab.counted(MPPrioRx=1):
+            reach(client, 100, second, Flag.SUBFLOW)
         reach(client, 100, second, Flag(0))
         connection.wait_locals(first)
-        reach(server, 200, third, Flag.SIGNAL)
-        reach(server, 200, third, Flag(0))
+        with lab.counted(AddAddr=1, EchoAdd=1):
+            reach(server, 200, third, Flag.SIGNAL)
+        join_only_known(lab, connection, third, fourth)
+        with lab.counted(RmAddr=1):
+            reach(server, 200, third, Flag(0))
+        connection.wait_locals(first)
         reach(client, 100, second, Flag.SUBFLOW)
         connection.wait_locals(first, second)
-        reach(client, 0, first, Flag.SIGNAL)
-        reach(client, 0, first, Flag(0))
+        with lab.counted(AddAddr=1):
+            reach(client, 0, first, Flag.SIGNAL)
+        with lab.counted(RmAddr=1):
+            reach(client, 0, first, Flag(0))
         connection.wait_locals(second)
+    assert_ran(obj, *obj.programs)
+
+
+def join_only_known(lab: Lab, connection: Connection, known: str, unknown: str) -> None:
+    """The client joins at an address that the server's map has; at one that it has not it is refused."""
+    before = connection.locals()
+    port = connection.client.getpeername()[1]
+    for remote in (unknown, known):
+        lab.path_managers.create(connection.token, Address(known, 101), Address(remote, port=port))
+    connection.wait_locals(*before, known)
+    assert {subflow.remote for subflow in connection.established()} == {*before, known}
