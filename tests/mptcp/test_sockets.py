@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from lab import FAMILIES, IPPROTO_MPTCP, IPV4, TCP_IS_MPTCP, info
+from lab import FAMILIES, IPPROTO_MPTCP, IPV4, TCP_IS_MPTCP, assert_ran, info
 from netlink import Address, Flag
 
 if TYPE_CHECKING:
@@ -32,23 +32,34 @@ def ask(connection: Connection) -> int:
     return connection.client.getsockopt(socket.IPPROTO_TCP, TCP_IS_MPTCP)
 
 
+def default_congestion_control(lab: Lab) -> str:
+    return lab.namespace.sysctl("net.ipv4.tcp_congestion_control")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
-def test_base(lab: Lab, cgroup: Path, load: Load, test_kernel: None, family: str) -> None:
+def test_base(lab: Lab, cgroup: Path, load: Load, family: str) -> None:
     address = FAMILIES[family][0]
     obj = load("mptcp_sock", cgroup)
     with lab.connection(address, socket.IPPROTO_TCP) as plain:
         seen = obj.maps["connections"][plain.client.fileno()]
         assert (seen["invoked"], seen["is_mptcp"]) == (1, 0)
-    created = load("mptcp_created").maps["created"]
     with lab.connection(address) as connection:
         seen = obj.maps["connections"][connection.client.fileno()]
         assert (seen["invoked"], seen["is_mptcp"]) == (1, 1)
         assert seen["first"] == seen["sk"]
-        token = connection.token
-        assert seen["token"] == token
-        assert created[seen["sk"]]["token"] == token
-        default = lab.namespace.sysctl("net.ipv4.tcp_congestion_control")
-        assert seen["ca_name"] == created[seen["sk"]]["ca_name"] == default
+        assert seen["token"] == connection.token
+        assert seen["ca_name"] == default_congestion_control(lab)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_base_is_as_the_kernel_began_it(lab: Lab, cgroup: Path, load: Load, test_kernel: None, family: str) -> None:
+    connections = load("mptcp_sock", cgroup).maps["connections"]
+    created = load("mptcp_created").maps["created"]
+    with lab.connection(FAMILIES[family][0]) as connection:
+        seen = connections[connection.client.fileno()]
+        began = created[seen["sk"]]
+        assert (began["token"], began["server_side"]) == (connection.token, 0)
+        assert began["ca_name"] == seen["ca_name"]
 
 
 def protocol_of(sock: socket.socket) -> int:
@@ -88,6 +99,36 @@ def test_mptcpify_of_a_cgroup_leaves_others_alone(cgroup: Path, load: Load, test
         assert protocol_of(mine) == socket.IPPROTO_TCP
 
 
+@pytest.mark.parametrize(
+    ("family", "kind", "protocol"),
+    [
+        (socket.AF_INET, socket.SOCK_DGRAM, 0),
+        (socket.AF_INET6, socket.SOCK_DGRAM, socket.IPPROTO_UDP),
+        (socket.AF_UNIX, socket.SOCK_STREAM, 0),
+        (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP),
+        (socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP),
+    ],
+    ids=["UDP", "UDP over IPv6", "AF_UNIX", "SCTP", "MPTCP"],
+)
+def test_mptcpify_leaves_other_protocols_alone(
+    cgroup: Path, load: Load, test_kernel: None, family: int, kind: int, protocol: int
+) -> None:
+    before = protocol_made(family, kind, protocol)
+    obj = load("mptcpify", pid=os.getpid())
+    assert protocol_made(family, kind, protocol) == before
+    assert_ran(obj, "on_socket")
+    assert obj.variables["sockets"].value == 0
+
+
+def protocol_made(family: int, kind: int, protocol: int) -> int:
+    """What a socket that is asked for comes to be; a negative errno if it cannot be had."""
+    try:
+        with socket.socket(family, kind, protocol) as sock:
+            return protocol_of(sock)
+    except OSError as error:
+        return -(error.errno or 0)
+
+
 def test_subflow(lab: Lab, cgroup: Path, load: Load) -> None:
     obj = load("mptcp_subflow", cgroup)
     addresses = with_endpoints(lab, 1)
@@ -96,6 +137,7 @@ def test_subflow(lab: Lab, cgroup: Path, load: Load) -> None:
         assert ask(connection) == 1
     found = {name: obj.variables[name].value for name in ("checked", "wrong_marks", "wrong_ca", "msk_mark")}
     assert found == {"checked": 2, "wrong_marks": 0, "wrong_ca": 0, "msk_mark": 0}
+    assert obj.variables["msk_ca"].value == default_congestion_control(lab) != "reno"
 
 
 def test_iters_subflow(lab: Lab, cgroup: Path, load: Load, test_kernel: None) -> None:
