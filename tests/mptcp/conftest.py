@@ -19,6 +19,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent.parent), str(Path(__file__).parent)]
 
 from lab import ROOT, Lab, own_cgroup  # noqa: E402  # the path comes first
+from subtests import SUBTESTS  # noqa: E402  # the path comes first
 
 import rawbpf  # noqa: E402  # the path comes first
 
@@ -32,10 +33,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     mine = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in mine:
         item.add_marker("kernel")
+    in_order = iter(sorted(mine, key=place))
+    items[:] = [next(in_order) if item in mine else item for item in items]
     if not os.environ.get("RAWBPF_GUEST"):
         patched = [item for item in mine if "test_kernel" in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=patched)
         items[:] = [item for item in items if item not in patched]
+
+
+def place(item: pytest.Item) -> int:
+    """Of a test in the talk's list. What a subtest's name begins is part of it; what is none of them comes last."""
+    name = item.name.partition("[")[0] + "_"
+    for number, subtest in enumerate(SUBTESTS):
+        if name.startswith(f"test_{subtest}_"):
+            return number
+    return len(SUBTESTS)
 
 
 @pytest.fixture
