@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tools.lab import programs
+from tools.lab import experiment, objects, programs, subflows, transfer
+from tools.lab.netns import Namespace
 from tools.lab.programs import Connection
 from tools.lab.transfer import IPPROTO_MPTCP
 from tools.lib.report import ToolError
@@ -60,18 +62,81 @@ def test_both_ends_send(tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (["--scheduler", "no_such"], 125, "there is no scheduler no_such: the kernel has default"),
-        (["--scheduler", "/no/such.o"], 125, "/no/such.o: no such object"),
-        (["--path", "fast"], 125, "'fast' is no rate (100mbit), delay (10ms) or loss (1%)"),
-        (["--paths", "2", "--backup", "3"], 2, "2 to 2 can be backups"),
-        (["--path", "max"] * 9, 2, "at most 8 paths"),
-        (["--size", "0"], 2, "--size: 1 at least"),
+        (["--path-manager", "no_such"], 125, "there is no path manager no_such: the kernel has kernel"),
+        (["--scheduler", "bpf_iters"], 125, "there is no scheduler bpf_iters"),
     ],
 )
-def test_what_cannot_be_is_told(arguments: list[str], code: int, message: str) -> None:
-    done = lab(*(arguments if "--path" in arguments else ["--rate", "max", *arguments]))
+def test_what_the_kernel_has_not_is_told(arguments: list[str], code: int, message: str) -> None:
+    done = lab("--rate", "max", *arguments)
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "pairs"),
+    [
+        ("signal", [(1, 1), (2, 2), (3, 3)]),
+        ("subflow", [(1, 1), (2, 1), (3, 1)]),
+        ("fullmesh", [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3), (3, 1), (3, 2), (3, 3)]),
+    ],
+)
+def test_endpoints_and_a_backup(endpoints: str, pairs: list[tuple[int, int]]) -> None:
+    done = lab("--rate", "max", "--paths", "3", "--endpoints", endpoints, "--backup", "3", "--size", "4", "--json")
+    assert done.returncode == 0, done.stderr
+    (run,) = json.loads(done.stdout)["runs"]
+    found = {tuple(int(each[end].split(".")[2]) for end in ("local", "remote")): each for each in run["subflows"]}
+    assert len(found) == min(len(pairs), 8)
+    assert set(found) <= set(pairs)
+    assert all(each["bytes_sent"] == 0 for (local, _), each in found.items() if local == 3)
+    assert sum(each["bytes_sent"] for (local, _), each in found.items() if local != 3) >= 4 << 20
+
+
+@pytest.fixture
+def older(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The running kernel, as if it were Linux 5.16: no MPTCP_FULL_INFO, no scheduler or path manager to choose."""
+
+    def refused(sock: socket.socket) -> list[subflows.Subflow]:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr(subflows, "read_at_once", refused)
+    for name in ("SCHEDULER", "PATH_MANAGER"):
+        gone = getattr(objects, name)._replace(available=tmp_path / "none", sysctl="net.mptcp.no_such")
+        monkeypatch.setattr(experiment, name, gone)
+
+
+@pytest.mark.usefixtures("older")
+def test_the_laboratory_on_an_older_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    traffic = transfer.Traffic(4 << 20)
+    plan = experiment.Plan(["default"], [None, None], traffic, path_manager="kernel", as_json=True)
+    assert experiment.run(plan) == 0
+    (run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert [subflow["remote"] for subflow in run["subflows"]] == ["10.0.1.2", "10.0.2.2"]
+    assert sum(subflow["bytes_sent"] for subflow in run["subflows"]) >= 4 << 20
+    with pytest.raises(ToolError, match="there is no scheduler no_such: the kernel has default"):
+        experiment.run(plan._replace(schedulers=["no_such"]))
+
+
+def test_both_ways_to_read_subflows_tell_the_same() -> None:
+    with ExitStack() as stack:
+        client, server = stack.enter_context(Namespace()), stack.enter_context(Namespace())
+        ways = experiment.connect(client, server, [None] * 4)
+        listener = stack.enter_context(transfer.listener(server))
+        near = stack.enter_context(transfer.connected(client, (ways[0].right, listener.getsockname()[1])))
+        far = stack.enter_context(listener.accept()[0])
+        near.sendall(b"?")
+        transfer.wait_for_subflows(near, 4)
+        far.sendall(bytes(1 << 16))
+        assert len(near.recv(1 << 16, socket.MSG_WAITALL)) == 1 << 16
+        for sock in (near, far):
+            assert subflows.read_one_by_one(sock) == subflows.read_at_once(sock)
+        assert sum(each.bytes_sent for each in subflows.read_one_by_one(far)) >= 1 << 16
+
+
+def test_a_kernel_without_a_list_of_schedulers_is_asked(tmp_path: Path) -> None:
+    unlisted = objects.SCHEDULER._replace(available=tmp_path / "none")
+    assert unlisted.has("default")
+    assert not unlisted.has("no_such")
 
 
 @pytest.fixture
@@ -123,8 +188,6 @@ def test_a_process_that_is_gone_has_none() -> None:
 
 
 def test_a_port_that_nothing_listens_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tools.lab.netns import Namespace
-
     monkeypatch.setattr(programs, "PATIENCE", 0.1)
     with Namespace() as namespace:
         with pytest.raises(ToolError, match=r"not within 0.1 s: something listens at port 4000"):

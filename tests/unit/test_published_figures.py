@@ -21,9 +21,10 @@ def published() -> Any:
 
 
 def test_iperf3_was_measured_over_each_number_of_paths(published: Any) -> None:
-    names = {"default", *(f"bpf_{name}" for name in figures.SCHEDULERS[1:])}
-    assert {name: len(rates) for name, rates in published["iperf3"].items()} == dict.fromkeys(names, figures.PATHS)
-    assert figures.PATHS == 8
+    extent = figures.Extent()
+    names = {"default", *(f"bpf_{name}" for name in extent.schedulers[1:])}
+    assert {name: len(rates) for name, rates in published["iperf3"].items()} == dict.fromkeys(names, extent.paths)
+    assert extent.paths == 8
 
 
 @pytest.mark.parametrize(("scheduler", "factor"), [("default", 7.5), ("bpf_rr", 7.2)])

@@ -11,7 +11,7 @@ import pytest
 
 from tools.lab import figure_plots, figures
 from tools.lab.figure_plots import END
-from tools.lab.figures import Bench
+from tools.lab.figures import Bench, Extent
 from tools.lab.programs import Connection
 from tools.lib.report import ToolError
 
@@ -83,7 +83,7 @@ def test_plots(results: dict[str, Any]) -> None:
 
 
 def bench(group: Path | None) -> Bench:
-    return Bench(None, None, "10.0.1.2", 8, group)  # type: ignore[arg-type]  # no namespace is looked at
+    return Bench(None, None, "10.0.1.2", 8, group, Extent())  # type: ignore[arg-type]  # no namespace is looked at
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,8 @@ def bench(group: Path | None) -> Bench:
             "not all of its connections are MPTCP",
         ),
         ([Connection(True, 1, True)], Path("group"), "not all of its connections are MPTCP"),
-        ([Connection(True, 7, False)], Path("group"), "have not 8 subflows"),
+        ([Connection(True, 7, False)], Path("group"), "not each of its connections has 8 subflows"),
+        ([Connection(True, 8, False), Connection(True, 7, False)], Path("group"), "not each of its connections has 8"),
     ],
 )
 def test_a_measurement_of_something_else_fails(seen: list[Connection], group: Path | None, message: str) -> None:
@@ -107,7 +108,7 @@ def test_a_measurement_of_something_else_fails(seen: list[Connection], group: Pa
 
 def test_a_measurement_of_what_was_meant_stands() -> None:
     figures._check("iperf3", bench(None), [Connection(False, 1, False)])
-    figures._check("iperf3", bench(Path("group")), [Connection(True, 8, False), Connection(True, 3, False)])
+    figures._check("iperf3", bench(Path("group")), [Connection(True, 8, False), Connection(True, 8, False)])
 
 
 def test_the_page_has_a_place_for_each_figure(results: dict[str, Any]) -> None:

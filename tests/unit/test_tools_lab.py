@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tools.lab import links, objects, transfer
-from tools.lab.links import Shape
-from tools.lab.objects import Role
+from tools.lab import objects, shapes, transfer
+from tools.lab.mptcp import Endpoints
+from tools.lab.netns import Namespace
+from tools.lab.objects import PATH_MANAGER, SCHEDULER, Role
+from tools.lab.shapes import Shape
 from tools.lab.subflows import Subflow
 from tools.lab.transfer import Direction, Traffic
 from tools.lib import place
 from tools.lib.report import ToolError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,7 @@ from tools.lib.report import ToolError
     ],
 )
 def test_a_path_is_what_is_written(text: str, shape: Shape | None) -> None:
-    assert links.parse_shape(text) == shape
+    assert shapes.parse_shape(text) == shape
 
 
 @pytest.mark.parametrize(
@@ -36,7 +42,7 @@ def test_a_path_is_what_is_written(text: str, shape: Shape | None) -> None:
 )
 def test_what_is_no_path_is_told(text: str) -> None:
     with pytest.raises(ValueError, match="100mbit"):
-        links.parse_shape(text)
+        shapes.parse_shape(text)
 
 
 def test_a_path_in_words() -> None:
@@ -45,32 +51,104 @@ def test_a_path_in_words() -> None:
 
 
 @pytest.fixture
-def role(tmp_path: Path) -> Role:
-    (tmp_path / "available").write_text("default other\n")
-    for name in ("mptcp_bpf_rr", "mptcp_bpf_netlink_pm"):
-        (tmp_path / f"{name}.o").touch()
-    return Role("scheduler", tmp_path / "available", ("mptcp_bpf_{}_pm", "mptcp_bpf_{}"))
+def ours(tmp_path: Path) -> Path:
+    """A directory with two schedulers, a path manager, and an object that is neither."""
+    for name in ("mptcp_bpf_rr", "mptcp_bpf_first", "mptcp_bpf_netlink_pm", "mptcp_bpf_iters"):
+        shutil.copy(ROOT / "objs" / f"{name}.o", tmp_path)
+    return tmp_path
 
 
-def test_a_name_is_the_kernels_or_that_of_an_object(role: Role, tmp_path: Path) -> None:
-    assert objects.find(role, "default", tmp_path) is None
-    assert objects.find(role, "rr", tmp_path) == objects.find(role, "bpf_rr", tmp_path) == tmp_path / "mptcp_bpf_rr.o"
-    assert objects.find(role, "netlink", tmp_path) == tmp_path / "mptcp_bpf_netlink_pm.o"
-    own = tmp_path / "mptcp_bpf_rr.o"
-    assert objects.find(role, str(own), tmp_path / "elsewhere") == own
+def with_list(role: Role, directory: Path, names: str) -> Role:
+    (directory / "available").write_text(names)
+    return role._replace(available=directory / "available")
 
 
-def test_a_name_that_nothing_has(role: Role, tmp_path: Path) -> None:
+def test_a_name_is_the_kernels_or_that_of_an_object(ours: Path) -> None:
+    scheduler = with_list(SCHEDULER, ours, "default other\n")
+    assert objects.find(scheduler, "default", ours) is None
+    assert objects.find(scheduler, "rr", ours) == objects.find(scheduler, "bpf_rr", ours) == ours / "mptcp_bpf_rr.o"
+    own = ours / "mptcp_bpf_rr.o"
+    assert objects.find(scheduler, str(own), ours / "elsewhere") == own
+    path_manager = with_list(PATH_MANAGER, ours, "kernel userspace\n")
+    assert objects.find(path_manager, "netlink", ours) == ours / "mptcp_bpf_netlink_pm.o"
+    assert objects.find(path_manager, "userspace", ours) is None
+
+
+def test_a_name_that_nothing_has_is_told_with_what_there_is(ours: Path) -> None:
+    scheduler = with_list(SCHEDULER, ours, "default other\n")
     with pytest.raises(ToolError, match="there is no scheduler red: the kernel has default, other") as caught:
-        objects.find(role, "red", tmp_path)
-    assert "mptcp_bpf_rr.o" in caught.value.hint
+        objects.find(scheduler, "red", ours)
+    assert "has mptcp_bpf_first.o, mptcp_bpf_rr.o; an object" in caught.value.hint
+    with pytest.raises(ToolError, match="there is no path manager rr: the kernel has kernel") as caught:
+        objects.find(with_list(PATH_MANAGER, ours, "kernel"), "rr", ours)
+    assert "has mptcp_bpf_netlink_pm.o; an object" in caught.value.hint
     with pytest.raises(ToolError, match=r"gone\.o: no such object"):
-        objects.find(role, str(tmp_path / "gone.o"), tmp_path)
+        objects.find(scheduler, str(ours / "gone.o"), ours)
 
 
 def test_a_kernel_without_mptcp(tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match="this kernel has no"):
-        objects.find(Role("scheduler", tmp_path / "none", ()), "default", tmp_path)
+    none = SCHEDULER._replace(available=tmp_path / "mptcp" / "available_schedulers")
+    with pytest.raises(ToolError, match="this kernel has no") as caught:
+        objects.find(none, "default", tmp_path)
+    assert caught.value.hint == "it needs CONFIG_MPTCP"
+
+
+class OldNamespace(Namespace):
+    """Of a kernel without the sysctls that name a scheduler and a path manager, or with one that takes `takes`."""
+
+    takes: tuple[str, ...] | None = None
+
+    def __init__(self) -> None:
+        self.descriptor = -1
+        self.written: list[tuple[str, str]] = []
+
+    def sysctl(self, name: str, value: str | None = None) -> str:
+        assert value
+        if self.takes is None or ("*" not in self.takes and value not in self.takes):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        self.written.append((name, value))
+        return value
+
+
+@pytest.mark.parametrize("role", [SCHEDULER, PATH_MANAGER], ids=["scheduler", "path manager"])
+def test_a_kernel_that_has_nothing_to_choose(role: Role, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objects, "Namespace", OldNamespace)
+    old = role._replace(available=tmp_path / "available")
+    assert old.in_kernel() == [role.default]
+    assert objects.find(old, role.default, tmp_path) is None
+    with pytest.raises(ToolError, match=f"there is no {role.what} other: the kernel has {role.default}"):
+        objects.find(old, "other", tmp_path)
+    namespace = OldNamespace()
+    old.choose(namespace, role.default)
+    assert namespace.written == []
+    with pytest.raises(ToolError, match=f"this kernel does not take {role.sysctl}=other") as caught:
+        old.choose(namespace, "other")
+    assert caught.value.hint == f"{role.sysctl} is there since {role.since}"
+
+
+@pytest.mark.parametrize(
+    ("takes", "name", "there"),
+    [
+        (("default", "other"), "default", True),
+        (("default", "other"), "other", True),
+        (("default", "other"), "nope", False),
+        (("*",), "nope", False),  # what takes any name says nothing of them
+    ],
+)
+def test_a_kernel_without_a_list_is_asked(
+    takes: tuple[str, ...], name: str, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "Namespace", OldNamespace)
+    monkeypatch.setattr(OldNamespace, "takes", takes)
+    assert SCHEDULER._replace(available=tmp_path / "available").has(name) is there
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "subflows"),
+    [(Endpoints.SIGNAL, [1, 2, 3, 8]), (Endpoints.SUBFLOW, [1, 2, 3, 8]), (Endpoints.FULLMESH, [1, 4, 8, 8])],
+)
+def test_subflows_by_paths(endpoints: Endpoints, subflows: list[int]) -> None:
+    assert [endpoints.subflows(paths) for paths in (1, 2, 3, 8)] == subflows
 
 
 def test_streams_share_the_traffic() -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from rawbpf import cli
 from tools.lab import links, mptcp, subflows, transfer
 from tools.lab.netns import Namespace
+from tools.lab.shapes import Shape
 
 if TYPE_CHECKING:
     import socket
@@ -42,7 +43,7 @@ class Laboratory:
 
     def __init__(self, client: Namespace, server: Namespace) -> None:
         self.client = client
-        shapes = [links.Shape(100)] * COUNT
+        shapes = [Shape(100)] * COUNT
         self._ways = links.join(client, server, shapes)
         for namespace in (client, server):
             mptcp.set_limits(namespace, COUNT - 1)

@@ -13,19 +13,20 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tools.lab import bars, links, mptcp, objects, svg, transfer
+from tools.lab.mptcp import EndpointFlag, Endpoints
 from tools.lab.netns import Namespace
 from tools.lab.objects import PATH_MANAGER, SCHEDULER
+from tools.lab.transfer import Ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tools.lab.links import Link, Shape
+    from tools.lab.links import Link
     from tools.lab.objects import Say
+    from tools.lab.shapes import Shape
     from tools.lab.subflows import Subflow
     from tools.lab.transfer import Traffic, Transfer
-
-KERNEL_PATH_MANAGER = "kernel"
 
 
 class Plan(NamedTuple):
@@ -38,6 +39,7 @@ class Plan(NamedTuple):
     traffic: Traffic
     path_manager: str | None = None
     """A name or an object, see objects.find; None for what the kernel starts with."""
+    endpoints: Endpoints = Endpoints.SIGNAL
     backups: Sequence[int] = ()
     """Paths by number, from 1, that serve as backups."""
     plot: Path | None = None
@@ -56,14 +58,15 @@ def run(plan: Plan) -> int:
     say = _silent if plan.as_json else _aloud
     with contextlib.ExitStack() as stack:
         client, server = stack.enter_context(Namespace()), stack.enter_context(Namespace())
-        ways = connect(client, server, plan.shapes, plan.backups)
+        ways = connect(client, server, plan.shapes, plan.backups, plan.endpoints)
         say(f"two network namespaces, joined by {_in_words(plan.shapes)}\n")
         if plan.path_manager:
             manager, _ = stack.enter_context(objects.provided(PATH_MANAGER, plan.path_manager, say))
             for namespace in (client, server):
-                namespace.sysctl(mptcp.PATH_MANAGER, manager)
-            say(f"net.mptcp.path_manager={manager}")
-        results = [_run(client, server, ways, name, plan, say) for name in plan.schedulers]
+                PATH_MANAGER.choose(namespace, manager)
+            say(f"{PATH_MANAGER.sysctl}={manager}")
+        ends = Ends(client, server, ways[0].right)
+        results = [_run(ends, name, plan, say) for name in plan.schedulers]
     say("\n" + bars.table([result.transfer for result in results]) + "\n")
     say(f"available schedulers: {' '.join(SCHEDULER.in_kernel())}")
     if plan.plot:
@@ -74,30 +77,44 @@ def run(plan: Plan) -> int:
 
 
 def connect(
-    client: Namespace, server: Namespace, shapes: Sequence[Shape | None], backups: Sequence[int] = ()
+    client: Namespace,
+    server: Namespace,
+    shapes: Sequence[Shape | None],
+    backups: Sequence[int] = (),
+    endpoints: Endpoints = Endpoints.SIGNAL,
 ) -> list[Link]:
-    """Join them. The server announces the addresses of all paths but the first, over which the client connects."""
+    """Join them, for connections over the first path that get subflows over the others."""
     ways = links.join(client, server, shapes)
     for namespace in (client, server):
-        mptcp.set_limits(namespace, len(ways) - 1)
+        mptcp.set_limits(namespace, endpoints.subflows(len(ways)) - 1)
+    if endpoints is not Endpoints.SIGNAL:
+        links.route_by_source(client, ways)
     for number, way in enumerate(ways, 1):
-        if number > 1:
-            mptcp.add_endpoint(server, way.right, mptcp.EndpointFlag.SIGNAL)
-        if number in backups:
-            mptcp.add_endpoint(client, way.left, mptcp.EndpointFlag.SUBFLOW | mptcp.EndpointFlag.BACKUP)
+        backup = EndpointFlag.BACKUP if number in backups else EndpointFlag(0)
+        if endpoints is Endpoints.FULLMESH:
+            mptcp.add_endpoint(client, way.left, EndpointFlag.SUBFLOW | EndpointFlag.FULLMESH | backup)
+        if number == 1:
+            continue  # the address that the client knows
+        if endpoints is Endpoints.SUBFLOW:
+            mptcp.add_endpoint(client, way.left, EndpointFlag.SUBFLOW | backup)
+        elif endpoints is Endpoints.SIGNAL:
+            mptcp.add_endpoint(server, way.right, EndpointFlag.SIGNAL | backup)
+        else:
+            mptcp.add_endpoint(server, way.right, EndpointFlag.SIGNAL)
     return ways
 
 
-def _run(client: Namespace, server: Namespace, ways: list[Link], name: str, plan: Plan, say: Say) -> Run:
+def _run(ends: Ends, name: str, plan: Plan, say: Say) -> Run:
     with objects.provided(SCHEDULER, name, say) as (scheduler, path):
-        for namespace in (client, server):
-            namespace.sysctl(mptcp.SCHEDULER, scheduler)
-        say(f"\n{plan.traffic.size / bars.MIB:g} MiB with net.mptcp.scheduler={scheduler}")
+        for namespace in (ends.client, ends.server):
+            SCHEDULER.choose(namespace, scheduler)
+        say(f"\n{plan.traffic.size / bars.MIB:g} MiB with {SCHEDULER.sysctl}={scheduler}")
         watch = _unwatched if plan.as_json else bars.Bars(sys.stdout, scheduler, plan.traffic.size).update
-        count = len(ways) if plan.path_manager in (None, KERNEL_PATH_MANAGER) else None
-        result = transfer.run(client, server, ways[0].right, plan.traffic, count, watch)
-        for namespace in (client, server):
-            namespace.sysctl(mptcp.SCHEDULER, "default")
+        in_kernel = plan.path_manager in (None, PATH_MANAGER.default)
+        count = plan.endpoints.subflows(len(plan.shapes)) if in_kernel else None
+        result = transfer.run(ends, scheduler, plan.traffic, count, watch)
+        for namespace in (ends.client, ends.server):
+            SCHEDULER.choose(namespace, SCHEDULER.default)
     return Run(path, result)
 
 
@@ -128,6 +145,7 @@ def as_json(plan: Plan, results: Sequence[Run]) -> dict[str, Any]:
         "streams": plan.traffic.streams,
         "direction": plan.traffic.direction.value,
         "path_manager": plan.path_manager,
+        "endpoints": plan.endpoints.value,
         "paths": [
             {"rate_mbit": shape.rate, "delay_ms": shape.delay, "loss_percent": shape.loss} if shape else None
             for shape in plan.shapes

@@ -3,7 +3,7 @@
 
 The programs are Debian's, as they are. objs/mptcpify.o turns the TCP sockets of those in one cgroup into MPTCP sockets;
 plain TCP is measured beside it, outside of that cgroup. Each measurement looks at the connections of the program while
-it runs: all that should be MPTCP are, with as many subflows as there are paths and no fallback, or it fails.
+it runs: all that should be MPTCP are, each with as many subflows as there are paths and no fallback, or it fails.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tools.lab import experiment, figure_plots, mptcp, objects, programs
-from tools.lab.links import Shape
+from tools.lab import experiment, figure_plots, objects, programs
 from tools.lab.netns import Namespace
 from tools.lab.objects import SCHEDULER
+from tools.lab.shapes import Shape
 from tools.lib.report import ToolError, note
 
 if TYPE_CHECKING:
@@ -31,12 +31,9 @@ if TYPE_CHECKING:
 
 RATE = 100.0
 """Mbit/s, of each path."""
-PATHS = 8
-SCHEDULERS = ("default", "rr", "red", "burst")
-FILE_SIZE = 192 << 20
 TEXT = "".join(f"line {number}: the quick brown fox jumps over the lazy dog\n" for number in range(1 << 14)).encode()
-REDIS_SIZES = {"3 bytes": (3, 40000), "64 KiB": (65536, 4000)}
-"""Size of the values, and how many requests of a kind."""
+REDIS_SIZES = {"3 bytes": (3, 10), "64 KiB": (65536, 1)}
+"""Size of the values, and how many requests there are for each of Extent.requests."""
 REDIS_CLIENTS = 20
 REDIS_SERVER = Path("/usr/bin/redis-check-rdb")
 """Debian's redis-tools has the server's program under the name of a checking tool; it goes by the name it is called."""
@@ -49,6 +46,19 @@ CLIENT_SECONDS = 120.0
 PORTS = {"iperf3": 5201, "rsync": 8730, "redis": 6379}
 
 
+class Extent(NamedTuple):
+    """How much is measured."""
+
+    paths: int = 8
+    schedulers: Sequence[str] = ("default", "rr", "red", "burst")
+    seconds: int = 5
+    """Of an iperf3."""
+    file_size: int = 192 << 20
+    """Bytes, for rsync."""
+    requests: int = 4000
+    """To Redis, of a kind."""
+
+
 class Bench(NamedTuple):
     """Where programs run."""
 
@@ -59,9 +69,10 @@ class Bench(NamedTuple):
     paths: int
     group: Path | None
     """The cgroup whose sockets are MPTCP; None for plain TCP."""
+    extent: Extent
 
 
-def measure(page: Path, *, seconds: int) -> int:
+def measure(page: Path, extent: Extent) -> int:
     """Measure everything, and write it into a page of Markdown; figures.json and the plots go into its directory."""
     begun = time.monotonic()
     directory = page.with_suffix("")
@@ -70,16 +81,16 @@ def measure(page: Path, *, seconds: int) -> int:
         group = stack.enter_context(programs.own_cgroup())
         option = f"cgroup_id={group.stat().st_ino}"
         stack.enter_context(objects.loaded(objects.OBJECTS / "mptcpify.o", note, "--set", option))
-        schedulers = [stack.enter_context(objects.provided(SCHEDULER, name, note))[0] for name in SCHEDULERS]
+        schedulers = [stack.enter_context(objects.provided(SCHEDULER, name, note))[0] for name in extent.schedulers]
         results: dict[str, Any] = {
             "kernel": os.uname().release,
             "cpus": os.cpu_count(),
             "host_load": os.environ.get("RAWBPF_HOST_LOAD"),
             "rate_mbit": RATE,
-            "iperf3_seconds": seconds,
-            "iperf3": _iperf3_by_paths(schedulers, group, seconds),
-            "rsync": _in_both(_rsync, group),
-            "redis": _in_both(_redis, group),
+            "iperf3_seconds": extent.seconds,
+            "iperf3": _iperf3_by_paths(schedulers, group, extent),
+            "rsync": _in_both(_rsync, group, extent),
+            "redis": _in_both(_redis, group, extent),
         }
     results["seconds"] = round(time.monotonic() - begun)
     (directory / "figures.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -91,32 +102,32 @@ def measure(page: Path, *, seconds: int) -> int:
 
 
 @contextlib.contextmanager
-def _bench(paths: int, group: Path | None) -> Iterator[Bench]:
+def _bench(paths: int, group: Path | None, extent: Extent) -> Iterator[Bench]:
     with Namespace() as client, Namespace() as server:
         ways = experiment.connect(client, server, [Shape(RATE)] * paths)
-        yield Bench(client, server, ways[0].right, paths, group)
+        yield Bench(client, server, ways[0].right, paths, group, extent)
 
 
-def _in_both(measurement: Callable[[Bench], Any], group: Path) -> dict[str, Any]:
+def _in_both(measurement: Callable[[Bench], Any], group: Path, extent: Extent) -> dict[str, Any]:
     """Over one path with TCP, and over all with MPTCP and the kernel's scheduler."""
     results = {}
-    for name, paths, where in (("TCP", 1, None), ("MPTCP", PATHS, group)):
-        with _bench(paths, where) as bench:
+    for name, paths, where in (("TCP", 1, None), ("MPTCP", extent.paths, group)):
+        with _bench(paths, where, extent) as bench:
             results[name] = measurement(bench)
     return results
 
 
-def _iperf3_by_paths(schedulers: Sequence[str], group: Path, seconds: int) -> dict[str, list[float]]:
+def _iperf3_by_paths(schedulers: Sequence[str], group: Path, extent: Extent) -> dict[str, list[float]]:
     """MB/s by scheduler, over one path, two, and so on."""
     results: dict[str, list[float]] = {name: [] for name in schedulers}
-    for paths in range(1, PATHS + 1):
-        with _bench(paths, group) as bench:
+    for paths in range(1, extent.paths + 1):
+        with _bench(paths, group, extent) as bench:
             for name in schedulers:
                 for namespace in (bench.client, bench.server):
-                    namespace.sysctl(mptcp.SCHEDULER, name)
-                results[name].append(_best(f"iperf3, {paths} paths, {name}", paths, lambda: _iperf3(bench, seconds)))
+                    SCHEDULER.choose(namespace, name)
+                results[name].append(_best(f"iperf3, {paths} paths, {name}", paths, lambda: _iperf3(bench)))
             for namespace in (bench.client, bench.server):
-                namespace.sysctl(mptcp.SCHEDULER, "default")
+                SCHEDULER.choose(namespace, SCHEDULER.default)
     return results
 
 
@@ -129,10 +140,10 @@ def _best(what: str, paths: int, measurement: Callable[[], float]) -> float:
     return max(tries)
 
 
-def _iperf3(bench: Bench, seconds: int) -> float:
+def _iperf3(bench: Bench) -> float:
     port = PORTS["iperf3"]
     with _server(bench, ["iperf3", "-4", "-s", "-1"], port):
-        command = ["iperf3", "-4", "-c", bench.address, "-t", str(seconds), "-O", "1", "-J"]
+        command = ["iperf3", "-4", "-c", bench.address, "-t", str(bench.extent.seconds), "-O", "1", "-J"]
         output = _client(bench, command)
     return round(float(json.loads(output)["end"]["sum_received"]["bits_per_second"]) / 8e6, 2)
 
@@ -145,7 +156,7 @@ def _rsync(bench: Bench) -> dict[str, float]:
         config = directory / "rsyncd.conf"
         config.write_text(f"use chroot = no\nuid = root\ngid = root\n[in]\npath = {directory}\nread only = no\n")
         for kind, write in FILES.items():
-            write(directory / "source")
+            write(directory / "source", bench.extent.file_size)
             what = f"rsync, {bench.paths} paths, {kind}"
             results[kind] = _best(what, bench.paths, lambda: _copy(bench, directory, config))
     return results
@@ -160,26 +171,26 @@ def _copy(bench: Bench, directory: Path, config: Path) -> float:
         begun = time.monotonic()
         _client(bench, ["rsync", "--whole-file", str(source), f"rsync://{bench.address}:{port}/in/{target.name}"])
         seconds = time.monotonic() - begun
-    if target.stat().st_size != FILE_SIZE:
+    if target.stat().st_size != bench.extent.file_size:
         raise ToolError("rsync: the copy is not as long as the file")
-    return round(FILE_SIZE / seconds / 1e6, 2)
+    return round(bench.extent.file_size / seconds / 1e6, 2)
 
 
-def _write_random(path: Path) -> None:
+def _write_random(path: Path, size: int) -> None:
     with path.open("wb") as file:
-        for _ in range(FILE_SIZE >> 20):
+        for _ in range(size >> 20):
             file.write(os.urandom(1 << 20))
 
 
-def _write_text(path: Path) -> None:
+def _write_text(path: Path, size: int) -> None:
     with path.open("wb") as file:
-        while file.tell() < FILE_SIZE:
-            file.write(TEXT[: FILE_SIZE - file.tell()])
+        while file.tell() < size:
+            file.write(TEXT[: size - file.tell()])
 
 
-def _write_zeros(path: Path) -> None:
+def _write_zeros(path: Path, size: int) -> None:
     path.write_bytes(b"")
-    os.truncate(path, FILE_SIZE)
+    os.truncate(path, size)
 
 
 FILES = {"random": _write_random, "text": _write_text, "zeros, sparse": _write_zeros}
@@ -191,9 +202,9 @@ def _redis(bench: Bench) -> dict[str, dict[str, float]]:
     server = ["redis-server", "--port", str(port), "--save", "", "--protected-mode", "no"]
     results = {}
     with _server(bench, ["/bin/bash", "-c", 'exec -a "$1" "$0" "${@:2}"', str(REDIS_SERVER), *server], port):
-        for what, (size, requests) in REDIS_SIZES.items():
+        for what, (size, times) in REDIS_SIZES.items():
             command = ["redis-benchmark", "-h", bench.address, "-p", str(port), "-t", "set,get", "--csv"]
-            counts = ["-d", str(size), "-n", str(requests), "-c", str(REDIS_CLIENTS)]
+            counts = ["-d", str(size), "-n", str(times * bench.extent.requests), "-c", str(REDIS_CLIENTS)]
             for row in csv.DictReader(_client(bench, [*command, *counts]).splitlines()):
                 results[f"{row['test']}, {what}"] = {
                     "requests_per_second": float(row["rps"]),
@@ -246,5 +257,5 @@ def _check(name: str, bench: Bench, seen: list[Connection]) -> None:
             raise ToolError(f"{name}: is to be plain TCP, and has MPTCP connections: {seen}")
     elif not all(connection.mptcp and not connection.fallback for connection in seen):
         raise ToolError(f"{name}: not all of its connections are MPTCP: {seen}")
-    elif max(connection.subflows for connection in seen) != bench.paths:
-        raise ToolError(f"{name}: its connections have not {bench.paths} subflows: {seen}")
+    elif any(connection.subflows != bench.paths for connection in seen):
+        raise ToolError(f"{name}: not each of its connections has {bench.paths} subflows: {seen}")

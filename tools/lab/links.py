@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import socket
 import struct
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,62 +15,22 @@ from pyroute2.netlink.rtnl import RTM_NEWQDISC, TC_H_ROOT
 from pyroute2.netlink.rtnl.tcmsg import tcmsg
 from pyroute2.netlink.rtnl.tcmsg.common import time2tick
 
+from tools.lab.shapes import UNSHAPED
 from tools.lib.report import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tools.lab.netns import Namespace
+    from tools.lab.shapes import Shape
 
 PREFIX_LENGTH = 24
+FIRST_TABLE = 100
 QUEUE_PACKETS = 1000
 NLMSG_HEADER_SIZE = 16
 
-
 MAX_LOSS = 0xFFFFFFFF
 """What netem takes for 100 %."""
-UNSHAPED = "max"
-MBIT = {"kbit": 1e-3, "mbit": 1.0, "gbit": 1e3}
-MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-QUANTITY = re.compile(r"(\d+(?:\.\d+)?)([a-z]+|%)")
-
-
-class Shape(NamedTuple):
-    """What a path is like, in both directions."""
-
-    rate: float
-    """Mbit/s."""
-    delay: float = 0.0
-    """Milliseconds, one way."""
-    loss: float = 0.0
-    """Percent of the packets."""
-
-    def __str__(self) -> str:
-        parts = [f"{self.rate:g} Mbit/s"]
-        parts += [f"{self.delay:g} ms"] if self.delay else []
-        parts += [f"{self.loss:g} % loss"] if self.loss else []
-        return ", ".join(parts)
-
-
-def parse_shape(text: str) -> Shape | None:
-    """`100mbit,10ms,1%`: rate, and if wanted delay and loss; `max` is a path as it comes. Raises ValueError."""
-    if text == UNSHAPED:
-        return None
-    rate = delay = loss = 0.0
-    for word in text.split(","):
-        match = QUANTITY.fullmatch(word.strip().lower())
-        number, unit = (float(match[1]), match[2]) if match else (0.0, "")
-        if unit in MBIT and not rate:
-            rate = number * MBIT[unit]
-        elif unit in MILLISECONDS and not delay:
-            delay = number * MILLISECONDS[unit]
-        elif unit == "%" and not loss and number <= 100:
-            loss = number
-        else:
-            raise ValueError(f"{text!r}: {word!r} is no rate (100mbit), delay (10ms) or loss (1%)")
-    if not rate:
-        raise ValueError(f"{text!r}: a path needs a rate (100mbit), or to be {UNSHAPED}")
-    return Shape(rate, delay, loss)
 
 
 class Link(NamedTuple):
@@ -97,6 +56,16 @@ def join(left: Namespace, right: Namespace, shapes: Sequence[Shape | None]) -> l
                 if shape:
                     _shape(index, shape)
     return links
+
+
+def route_by_source(left: Namespace, links: Sequence[Link]) -> None:
+    """Let what the left end sends from an address take the path of that address, wherever it goes."""
+    with left.entered(), IPRoute() as netlink:
+        for number, link in enumerate(links, 1):
+            (index,) = netlink.link_lookup(ifname=_name(number))
+            table = FIRST_TABLE + number
+            netlink.route("add", dst="default", gateway=link.right, oif=index, table=table)
+            netlink.rule("add", src=link.left, src_len=32, table=table)
 
 
 def _name(number: int) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
+from enum import Enum, IntFlag
 from typing import TYPE_CHECKING
 
 from pyroute2 import MPTCP
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from tools.lab.netns import Namespace
 
 SCHEDULER = "net.mptcp.scheduler"
-PATH_MANAGER = "net.mptcp.path_manager"
+MAX_SUBFLOWS = 8
+"""Of a connection, here: the kernel's limit is the first one, and 8 more."""
 AVAILABLE_SCHEDULERS = "net.mptcp.available_schedulers"
 
 
@@ -22,6 +23,19 @@ class EndpointFlag(IntFlag):
     SIGNAL = 1  # announced to the peer, which connects to it
     SUBFLOW = 2  # connected from
     BACKUP = 4
+    FULLMESH = 8  # with SUBFLOW: connected from, to each address of the peer
+
+
+class Endpoints(Enum):
+    """Which end tells the kernel's path manager of its addresses, so that connections get further subflows."""
+
+    SIGNAL = "signal"  # the server announces its addresses, and the client connects to them
+    SUBFLOW = "subflow"  # the client connects from each of its addresses to the one that it knows
+    FULLMESH = "fullmesh"  # the server announces its addresses, and the client connects from each of its own to each
+
+    def subflows(self, paths: int) -> int:
+        """Of a connection, in the end."""
+        return min(paths**2, MAX_SUBFLOWS) if self is Endpoints.FULLMESH else paths
 
 
 def set_limits(namespace: Namespace, additional: int) -> None:

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tools.lab.netns import Namespace
 from tools.lib.machine import ROOT
 from tools.lib.report import ToolError
 
@@ -30,23 +31,65 @@ class Role(NamedTuple):
     """Something of MPTCP that BPF can be."""
 
     what: str
+    sysctl: str
+    """That names the one which new connections get, in each network namespace."""
     available: Path
     """The file that lists those which the kernel has."""
+    default: str
+    since: str
+    """The Linux that has the sysctl; an older one has the default only, one in between may have no list."""
+    struct_ops: str
+    """The type of which an object has one."""
     names: tuple[str, ...]
     """Of the objects in objs/, by the name that the kernel is to know them by."""
 
     def in_kernel(self) -> list[str]:
-        try:
+        """Those that the kernel lists; the default if it has no list. Raises ToolError if it has no MPTCP."""
+        if self.available.exists():
             return self.available.read_text().split()
-        except FileNotFoundError:
-            raise ToolError(
-                f"this kernel has no {self.available}", hint="it needs CONFIG_MPTCP, and Linux 6.15"
-            ) from None
+        if not self.available.parent.exists():
+            raise ToolError(f"this kernel has no {self.available.parent}", hint="it needs CONFIG_MPTCP")
+        return [self.default]
+
+    def has(self, name: str) -> bool:
+        """Whether the kernel has it: by its list, or if it has none, by whether it can be chosen."""
+        return name in self.in_kernel() or (not self.available.exists() and self._can_be_chosen(name))
+
+    def choose(self, namespace: Namespace, name: str) -> None:
+        """Let new connections have it. Raises ToolError."""
+        try:
+            namespace.sysctl(self.sysctl, name)
+        except OSError as error:
+            if name != self.default or not isinstance(error, FileNotFoundError):
+                hint = f"{self.sysctl} is there since {self.since}"
+                raise ToolError(f"this kernel does not take {self.sysctl}={name}", hint=hint) from None
+
+    def _can_be_chosen(self, name: str) -> bool:
+        with Namespace() as scratch:
+            return not _takes(scratch, self.sysctl, NONSENSE) and _takes(scratch, self.sysctl, name)
 
 
 SYSCTLS = Path("/proc/sys/net/mptcp")
-SCHEDULER = Role("scheduler", SYSCTLS / "available_schedulers", ("mptcp_bpf_{}",))
-PATH_MANAGER = Role("path manager", SYSCTLS / "available_path_managers", ("mptcp_bpf_{}_pm", "mptcp_bpf_{}"))
+NONSENSE = "no-such-thing"
+"""The first kernels that have net.mptcp.scheduler take any name for one, and use their default."""
+SCHEDULER = Role(
+    "scheduler",
+    "net.mptcp.scheduler",
+    SYSCTLS / "available_schedulers",
+    "default",
+    "Linux 6.6",
+    "mptcp_sched_ops",
+    ("mptcp_bpf_{}",),
+)
+PATH_MANAGER = Role(
+    "path manager",
+    "net.mptcp.path_manager",
+    SYSCTLS / "available_path_managers",
+    "kernel",
+    "Linux 6.15",
+    "mptcp_pm_ops",
+    ("mptcp_bpf_{}_pm", "mptcp_bpf_{}"),
+)
 
 
 def find(role: Role, name: str, objects: Path = OBJECTS) -> Path | None:
@@ -54,21 +97,44 @@ def find(role: Role, name: str, objects: Path = OBJECTS) -> Path | None:
 
     None for one that the kernel has. Raises ToolError if there is no such thing.
     """
-    if name.endswith(".o"):
-        if not Path(name).is_file():
-            raise ToolError(f"{name}: no such object")
-        return Path(name).absolute()
+    own = named(name)
+    if own:
+        return own
     if name in role.in_kernel():
         return None
     for pattern in role.names:
         path = objects / (pattern.format(name.removeprefix("bpf_")) + ".o")
-        if path.is_file():
+        if path.is_file() and _is(role, path):
             return path
-    ours = ", ".join(sorted(path.name for path in objects.glob("mptcp_bpf_*.o")))
+    if role.has(name):
+        return None
+    ours = ", ".join(path.name for path in sorted(objects.glob("mptcp_bpf_*.o")) if _is(role, path))
     raise ToolError(
         f"there is no {role.what} {name}: the kernel has {', '.join(role.in_kernel())}",
         hint=f"{shown(objects)} has {ours}; an object of your own is named by its path, {name}.o",
     )
+
+
+def named(name: str) -> Path | None:
+    """The object that a name is the path of, if it is one. Raises ToolError if there is no such file."""
+    if not name.endswith(".o"):
+        return None
+    if not Path(name).is_file():
+        raise ToolError(f"{name}: no such object")
+    return Path(name).absolute()
+
+
+def _is(role: Role, path: Path) -> bool:
+    import rawbpf  # what the command line looks at before it is in the virtual environment needs no more than `named`
+
+    return role.struct_ops in (each.type_name for each in rawbpf.open(path).struct_ops.values())
+
+
+def _takes(namespace: Namespace, sysctl: str, value: str) -> bool:
+    with contextlib.suppress(OSError):
+        namespace.sysctl(sysctl, value)
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -39,6 +39,15 @@ class Direction(Enum):
     BOTH = "both"
 
 
+class Ends(NamedTuple):
+    """Of the connections."""
+
+    client: Namespace
+    server: Namespace
+    address: str
+    """Of the server, to connect to."""
+
+
 class Traffic(NamedTuple):
     """What is sent."""
 
@@ -69,17 +78,14 @@ class Transfer(NamedTuple):
     samples: list[Sample]
 
 
-def run(
-    client: Namespace, server: Namespace, address: str, traffic: Traffic, count: int | None, watch: Watch
-) -> Transfer:
+def run(ends: Ends, scheduler: str, traffic: Traffic, count: int | None, watch: Watch) -> Transfer:
     """Send what `traffic` says, each connection over `count` subflows, all of which are up before the first byte.
 
     With a count of None, over those that come up in SETTLE_SECONDS. `watch` is called with seconds and subflows, while
-    data flows and at the end. The scheduler is the one of the client's namespace. Raises ToolError and OSError.
+    data flows and at the end. The scheduler is the one that has been chosen. Raises ToolError and OSError.
     """
-    scheduler = client.sysctl("net.mptcp.scheduler")
     with ExitStack() as stack:
-        ways = _ways(_connect(client, server, address, traffic.streams, stack), traffic.direction)
+        ways = _ways(_connect(ends, traffic.streams, stack), traffic.direction)
         senders = [sender for sender, _ in ways]
         if count is None:
             time.sleep(SETTLE_SECONDS)
@@ -144,12 +150,12 @@ def wait_for_subflows(sock: socket.socket, count: int) -> None:
         time.sleep(0.01)
 
 
-def _connect(client: Namespace, server: Namespace, address: str, streams: int, stack: ExitStack) -> list[Pair]:
+def _connect(ends: Ends, streams: int, stack: ExitStack) -> list[Pair]:
     """Connections from client to server, over which a byte went each way: now they are MPTCP at both ends."""
-    listening = stack.enter_context(listener(server))
+    listening = stack.enter_context(listener(ends.server))
     pairs = []
     for _ in range(streams):
-        near = stack.enter_context(connected(client, (address, listening.getsockname()[1])))
+        near = stack.enter_context(connected(ends.client, (ends.address, listening.getsockname()[1])))
         far = stack.enter_context(listening.accept()[0])
         far.settimeout(TRANSFER_SECONDS)
         for sender, receiver in ((near, far), (far, near)):
