@@ -82,8 +82,8 @@ def test_plots(results: dict[str, Any]) -> None:
     assert titles == ["Redis, values of 3 bytes", "Redis, values of 64 KiB"]
 
 
-def bench(group: Path | None) -> Bench:
-    return Bench(None, None, "10.0.1.2", 8, group, Extent())  # type: ignore[arg-type]  # no namespace is looked at
+def bench(group: Path | None, paths: int = 8) -> Bench:
+    return Bench(None, None, "10.0.1.2", paths, group, Extent())  # type: ignore[arg-type]  # no namespace is looked at
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_the_page_has_a_place_for_each_figure(results: dict[str, Any]) -> None:
 
 def test_the_best_try_counts_and_a_good_one_ends_it() -> None:
     tries = iter([40.0, 47.0, 49.0])
-    assert figures._best("iperf3", 4, lambda: next(tries)) == 47.0
+    assert figures._best("iperf3", bench(None, 4), lambda: next(tries)) == 47.0
     assert next(tries) == 49.0
     tries = iter([40.0, 45.0, 42.0, 50.0])
-    assert figures._best("iperf3", 4, lambda: next(tries)) == 45.0
+    assert figures._best("iperf3", bench(None, 4), lambda: next(tries)) == 45.0
     assert next(tries) == 50.0

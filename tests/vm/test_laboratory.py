@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""tools/mptcp-lab in the test kernel: paths that differ, schedulers by name and by file, a plot that comes out."""
+"""tools/mptcp-lab in the test kernel: paths that differ, schedulers by name and by file, a plot, measurements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
-from in_guest import ROOT
+from in_guest import ROOT, reports
+from skips import unavailable
+
+from tools.lib import machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,3 +67,27 @@ def test_a_path_manager_in_bpf_makes_the_subflows() -> None:
     (run,) = result["runs"]
     assert result["path_manager"] == "netlink"
     assert [subflow["remote"] for subflow in run["subflows"]] == ["10.0.1.2", "10.0.2.2"]
+
+
+def test_the_measurements_in_small() -> None:
+    missing = machine.missing_debian(["iperf3", "rsync", "redis-tools"])
+    if missing:
+        unavailable(f"Debian packages are missing: {' '.join(missing)}")
+    (made,) = reports("figures_guest.py", timeout=300)
+    assert sorted(made["files"]) == ["figures.json", "iperf3.svg", "redis.svg", "rsync.svg"]
+    results = json.loads(made["files"]["figures.json"])
+    assert results["iperf3"].keys() == {"default", "bpf_rr"}
+    for one, two in results["iperf3"].values():
+        assert 0 < one <= 12.5  # MB/s, a path
+        assert one < two <= 25
+    assert results["rsync"].keys() == results["redis"].keys() == {"TCP", "MPTCP"}
+    for kinds in results["rsync"].values():
+        assert kinds.keys() == {"random", "text", "zeros, sparse"}
+        assert all(rate > 0 for rate in kinds.values())
+    for rows in results["redis"].values():
+        assert rows.keys() == {"SET, 3 bytes", "GET, 3 bytes", "SET, 64 KiB", "GET, 64 KiB"}
+        assert all(row["requests_per_second"] > 0 for row in rows.values())
+    for table in made["printed"].strip().split("\n\n"):
+        assert table in made["page"]
+    for picture in ("iperf3.svg", "redis.svg", "rsync.svg"):
+        ElementTree.fromstring(made["files"][picture])

@@ -37,10 +37,9 @@ REDIS_SIZES = {"3 bytes": (3, 10), "64 KiB": (65536, 1)}
 REDIS_CLIENTS = 20
 REDIS_SERVER = Path("/usr/bin/redis-check-rdb")
 """Debian's redis-tools has the server's program under the name of a checking tool; it goes by the name it is called."""
-TRIES = 3
 ENOUGH = 0.93
-"""A machine that does other things disturbs a transfer: it is tried up to TRIES times, until one reaches this part of
-what the paths carry; the best one counts."""
+"""A machine that does other things disturbs a transfer: it is tried up to Extent.tries times, until one reaches this
+part of what the paths carry; the best one counts."""
 LOOK_SECONDS = 0.1
 CLIENT_SECONDS = 120.0
 PORTS = {"iperf3": 5201, "rsync": 8730, "redis": 6379}
@@ -57,6 +56,7 @@ class Extent(NamedTuple):
     """Bytes, for rsync."""
     requests: int = 4000
     """To Redis, of a kind."""
+    tries: int = 3
 
 
 class Bench(NamedTuple):
@@ -125,18 +125,18 @@ def _iperf3_by_paths(schedulers: Sequence[str], group: Path, extent: Extent) -> 
             for name in schedulers:
                 for namespace in (bench.client, bench.server):
                     SCHEDULER.choose(namespace, name)
-                results[name].append(_best(f"iperf3, {paths} paths, {name}", paths, lambda: _iperf3(bench)))
+                results[name].append(_best(f"iperf3, {name}", bench, lambda: _iperf3(bench)))
             for namespace in (bench.client, bench.server):
                 SCHEDULER.choose(namespace, SCHEDULER.default)
     return results
 
 
-def _best(what: str, paths: int, measurement: Callable[[], float]) -> float:
+def _best(what: str, bench: Bench, measurement: Callable[[], float]) -> float:
     """MB/s, of the best of some tries."""
     tries: list[float] = []
-    while len(tries) < TRIES and max(tries, default=0.0) < ENOUGH * paths * RATE / 8:
+    while len(tries) < bench.extent.tries and max(tries, default=0.0) < ENOUGH * bench.paths * RATE / 8:
         tries.append(measurement())
-        note(f"{what}: {tries[-1]} MB/s")
+        note(f"{what}, {bench.paths} paths: {tries[-1]} MB/s")
     return max(tries)
 
 
@@ -157,8 +157,7 @@ def _rsync(bench: Bench) -> dict[str, float]:
         config.write_text(f"use chroot = no\nuid = root\ngid = root\n[in]\npath = {directory}\nread only = no\n")
         for kind, write in FILES.items():
             write(directory / "source", bench.extent.file_size)
-            what = f"rsync, {bench.paths} paths, {kind}"
-            results[kind] = _best(what, bench.paths, lambda: _copy(bench, directory, config))
+            results[kind] = _best(f"rsync, {kind}", bench, lambda: _copy(bench, directory, config))
     return results
 
 
