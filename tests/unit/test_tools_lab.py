@@ -63,12 +63,15 @@ def with_list(role: Role, directory: Path, names: str) -> Role:
     return role._replace(available=directory / "available")
 
 
-def test_a_name_is_the_kernels_or_that_of_an_object(ours: Path) -> None:
+def test_a_name_is_the_kernels_or_that_of_an_object(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = with_list(SCHEDULER, ours, "default other\n")
     assert objects.find(scheduler, "default", ours) is None
     assert objects.find(scheduler, "rr", ours) == objects.find(scheduler, "bpf_rr", ours) == ours / "mptcp_bpf_rr.o"
     own = ours / "mptcp_bpf_rr.o"
     assert objects.find(scheduler, str(own), ours / "elsewhere") == own
+    monkeypatch.chdir(ours)
+    assert objects.named("mptcp_bpf_rr.o") == Path("mptcp_bpf_rr.o")  # as it is in the command line
+    assert objects.find(scheduler, "mptcp_bpf_rr.o", ours / "elsewhere") == own
     path_manager = with_list(PATH_MANAGER, ours, "kernel userspace\n")
     assert objects.find(path_manager, "netlink", ours) == ours / "mptcp_bpf_netlink_pm.o"
     assert objects.find(path_manager, "userspace", ours) is None

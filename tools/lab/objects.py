@@ -99,7 +99,7 @@ def find(role: Role, name: str, objects: Path = OBJECTS) -> Path | None:
     """
     own = named(name)
     if own:
-        return own
+        return own.absolute()
     if name in role.in_kernel():
         return None
     for pattern in role.names:
@@ -121,7 +121,7 @@ def named(name: str) -> Path | None:
         return None
     if not Path(name).is_file():
         raise ToolError(f"{name}: no such object")
-    return Path(name).absolute()
+    return Path(name)
 
 
 def _is(role: Role, path: Path) -> bool:
