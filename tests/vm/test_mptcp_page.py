@@ -6,10 +6,12 @@ Numbers may differ, and so may the width of columns. A line of the page that is 
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
 from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree
 
 import pytest
 from in_guest import ROOT, VM
@@ -94,7 +96,35 @@ def test_a_command_prints_what_the_page_shows(number: int, outputs: list[list[st
     assert matches(shown, printed), "\n".join(["the page shows", *shown, "", "and this is printed", *printed])
 
 
+def output(outputs: list[list[str]], word: str) -> list[str]:
+    """Of the one command with that word."""
+    (found,) = [out for command, out in zip(commands(PAGE), outputs, strict=True) if word in command.line]
+    return found
+
+
 def test_the_tutorials_scheduler_prefers_the_faster_path(outputs: list[list[str]]) -> None:
-    (lab,) = [out for command, out in zip(commands(PAGE), outputs, strict=True) if "mptcp-lab" in command.line]
-    near, far = [re.findall(r"([\d.]+) %", line) for line in lab if ">" in line and "%" in line]
-    assert float(near[1]) > float(far[1])
+    lab = output(outputs, "mptcp-lab")
+    near, far = [
+        [float(part) for part in re.findall(r"([\d.]+) %", line)] for line in lab if ">" in line and "%" in line
+    ]
+    assert near[1] > far[1]
+    assert near[0] + far[0] == pytest.approx(100, abs=0.2)
+    assert near[1] + far[1] == pytest.approx(100, abs=0.2)
+    (rates,) = [re.findall(r"([\d.]+) MB/s", line) for line in lab if line.split()[:1] == ["rate"]]
+    assert all(float(rate) > 0 for rate in rates)
+
+
+def test_the_tutorials_scheduler_has_picked(outputs: list[list[str]]) -> None:
+    """It did so itself: its counters say so, which the default scheduler would leave at zero."""
+    _, dumped = output(outputs, "map dump")[0].split(": ", 1)
+    picks = json.loads(dumped)["picks"]
+    assert len(picks) == 9
+    assert picks[1] > picks[2] >= 0
+    assert sum(picks) == picks[1] + picks[2] > 10
+
+
+def test_plots_of_the_page_are_there() -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", PAGE)
+    assert "mptcp/paths.svg" in pictures
+    for picture in pictures:
+        assert ElementTree.parse(ROOT / "docs" / picture).getroot().get("width")
