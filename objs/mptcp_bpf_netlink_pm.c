@@ -180,7 +180,9 @@ void BPF_PROG(netlink_subflow_established, struct mptcp_sock *msk)
 static bool is_connected_to(struct mptcp_sock *msk, const struct mptcp_addr_info *remote)
 {
 	struct mptcp_addr_info peer = {};
+	bool found = false;
 
+	bpf_rcu_read_lock();
 	for_each_subflow(subflow, msk) {
 		const struct sock_common *common = &subflow->tcp_sock->__sk_common;
 		int i;
@@ -191,10 +193,12 @@ static bool is_connected_to(struct mptcp_sock *msk, const struct mptcp_addr_info
 		else
 			for (i = 0; i < 4; i++)
 				peer.addr6.in6_u.u6_addr32[i] = common->skc_v6_daddr.in6_u.u6_addr32[i];
-		if (same_address(&peer, remote))
-			return true;
+		found = same_address(&peer, remote);
+		if (found)
+			break;
 	}
-	return false;
+	bpf_rcu_read_unlock();
+	return found;
 }
 
 /* Connects to it, from where the routes say. */

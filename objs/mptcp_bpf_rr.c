@@ -55,17 +55,6 @@ static u32 next_in_turn(struct mptcp_sock *msk, u32 last_id, bool idle_only)
 	return first_id;
 }
 
-static int schedule(struct mptcp_sock *msk, u32 id)
-{
-	for_each_subflow(subflow, msk) {
-		if (subflow->subflow_id == id) {
-			mptcp_subflow_set_scheduled(subflow, true);
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
 static int take_turn(struct mptcp_sock *msk, bool idle_only)
 {
 	struct rr_turn *turn;
@@ -79,7 +68,7 @@ static int take_turn(struct mptcp_sock *msk, bool idle_only)
 	if (!id)
 		return -EINVAL;
 	turn->last_subflow_id = id;
-	return schedule(msk, id);
+	return schedule_subflow(msk, id);
 }
 
 SEC("struct_ops")

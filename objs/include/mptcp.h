@@ -52,7 +52,10 @@ struct mptcp_sched_ops {
 extern void mptcp_subflow_set_scheduled(struct mptcp_subflow_context *subflow, bool scheduled) __ksym;
 extern bool mptcp_subflow_active(struct mptcp_subflow_context *subflow) __ksym;
 
-/* The subflows of a connection, in the order in which they joined. The caller holds the connection's lock. */
+/*
+ * The subflows of a connection, in the order in which they joined. The caller holds the connection's lock, and where it
+ * may sleep, bpf_rcu_read_lock().
+ */
 struct bpf_iter_mptcp_subflow {
 	u64 state[2];
 };

@@ -208,12 +208,40 @@ struct mptcp_pm_ops usurping = { .accept_new_subflow = (void *)usurping_accept_n
 SEC("struct_ops.s")
 void BPF_PROG(mixing_established, struct mptcp_sock *msk)
 {
+	bpf_rcu_read_lock();
 	for_each_subflow(subflow, msk)
 		mptcp_subflow_set_scheduled(subflow, true);
+	bpf_rcu_read_unlock();
 }
 
 SEC(".struct_ops.link")
 struct mptcp_pm_ops mixing = { .established = (void *)mixing_established, .name = "bad_mixing" };
+
+#elif REFUSED == 7 /* closes the subflow that it is at */
+
+SEC("struct_ops.s")
+void BPF_PROG(sawing_established, struct mptcp_sock *msk)
+{
+	bpf_rcu_read_lock();
+	for_each_subflow(subflow, msk)
+		bpf_mptcp_pm_close(msk, subflow->subflow_id);
+	bpf_rcu_read_unlock();
+}
+
+SEC(".struct_ops.link")
+struct mptcp_pm_ops sawing = { .established = (void *)sawing_established, .name = "bad_sawing" };
+
+#elif REFUSED == 8 /* the same, without RCU */
+
+SEC("struct_ops.s")
+void BPF_PROG(careless_established, struct mptcp_sock *msk)
+{
+	for_each_subflow(subflow, msk)
+		bpf_mptcp_pm_close(msk, subflow->subflow_id);
+}
+
+SEC(".struct_ops.link")
+struct mptcp_pm_ops careless = { .established = (void *)careless_established, .name = "bad_careless" };
 
 #else /* writes what is none of its business */
 

@@ -33,7 +33,9 @@ REFUSALS = {
     4: ("sleeps while RCU protects what it has", "bpf_mptcp_pm_connect is not allowed in RCU"),
     5: ("takes the kernel's name", "EEXIST"),
     6: ("schedules", "mptcp_subflow_set_scheduled is not allowed"),
-    7: ("writes to the socket", "only read is supported"),
+    7: ("closes while it walks", "bpf_mptcp_pm_close is not allowed in RCU"),
+    8: ("walks and closes without RCU", "bpf_iter_mptcp_subflow_new requires RCU critical section protection"),
+    9: ("writes to the socket", "only read is supported"),
 }
 """By number in bad_path_managers.c: what it does, and words of the refusal."""
 

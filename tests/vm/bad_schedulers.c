@@ -3,6 +3,7 @@
  * MPTCP schedulers that behave badly, which the kernel must bear, and with -DREFUSED=N those that it must not load.
  * Built by the test that uses them.
  */
+#include "loops.h"
 #include "mptcp.h"
 #include "program.h"
 
@@ -17,22 +18,68 @@ int BPF_PROG(idle_get_send, struct mptcp_sock *msk)
 	return 0;
 }
 
+/* Those that are unable to send as well. */
+static void mark_all(struct mptcp_sock *msk)
+{
+	for_each_subflow(subflow, msk)
+		mptcp_subflow_set_scheduled(subflow, true);
+}
+
 /* Marks every subflow, and then fails. */
 SEC("struct_ops")
 int BPF_PROG(failing_get_send, struct mptcp_sock *msk)
 {
-	for_each_subflow(subflow, msk)
-		mptcp_subflow_set_scheduled(subflow, true);
+	mark_all(msk);
 	return -1;
 }
 
-/* Marks every subflow, those that are unable to send as well. */
 SEC("struct_ops")
 int BPF_PROG(wild_get_send, struct mptcp_sock *msk)
 {
-	for_each_subflow(subflow, msk)
-		mptcp_subflow_set_scheduled(subflow, true);
+	mark_all(msk);
 	return 0;
+}
+
+/* Takes as long as the verifier lets it, each time. */
+#define MOST_ROUNDS (8 << 20)
+
+u64 rounds;
+
+SEC("struct_ops")
+int BPF_PROG(slow_get_send, struct mptcp_sock *msk)
+{
+	for_each(num, i, 0, MOST_ROUNDS)
+		rounds++;
+	mark_all(msk);
+	return 0;
+}
+
+/* Writes what it may, and never what makes sense. */
+u64 inits, releases;
+
+SEC("struct_ops")
+void BPF_PROG(odd_init, struct mptcp_sock *msk)
+{
+	__sync_fetch_and_add(&inits, 1);
+	msk->snd_burst = -1;
+}
+
+SEC("struct_ops")
+int BPF_PROG(odd_get_send, struct mptcp_sock *msk)
+{
+	msk->snd_burst = msk->snd_burst < 0 ? 0x7fffffff : -0x7fffffff;
+	for_each_subflow(subflow, msk) {
+		subflow->avg_pacing_rate = ~subflow->avg_pacing_rate;
+		mptcp_subflow_set_scheduled(subflow, true);
+	}
+	return 0;
+}
+
+SEC("struct_ops")
+void BPF_PROG(odd_release, struct mptcp_sock *msk)
+{
+	__sync_fetch_and_add(&releases, 1);
+	msk->snd_burst = 0x7fffffff;
 }
 
 SEC(".struct_ops.link")
@@ -43,6 +90,17 @@ struct mptcp_sched_ops failing = { .get_send = (void *)failing_get_send, .name =
 
 SEC(".struct_ops.link")
 struct mptcp_sched_ops wild = { .get_send = (void *)wild_get_send, .name = "bad_wild" };
+
+SEC(".struct_ops.link")
+struct mptcp_sched_ops slow = { .get_send = (void *)slow_get_send, .name = "bad_slow" };
+
+SEC(".struct_ops.link")
+struct mptcp_sched_ops odd = {
+	.get_send = (void *)odd_get_send,
+	.name = "bad_odd",
+	.init = (void *)odd_init,
+	.release = (void *)odd_release,
+};
 
 #elif REFUSED == 1 /* may sleep, but schedulers run in softirq */
 
@@ -106,6 +164,28 @@ int BPF_PROG(usurping_get_send, struct mptcp_sock *msk)
 
 SEC(".struct_ops.link")
 struct mptcp_sched_ops usurping = { .get_send = (void *)usurping_get_send, .name = "default" };
+
+#elif REFUSED == 5 /* walks the subflows without their lock, when a connection begins */
+
+SEC("struct_ops")
+int BPF_PROG(early_get_send, struct mptcp_sock *msk)
+{
+	return 0;
+}
+
+SEC("struct_ops")
+void BPF_PROG(early_init, struct mptcp_sock *msk)
+{
+	for_each_subflow(subflow, msk)
+		mptcp_subflow_active(subflow);
+}
+
+SEC(".struct_ops.link")
+struct mptcp_sched_ops early = {
+	.get_send = (void *)early_get_send,
+	.name = "bad_early",
+	.init = (void *)early_init,
+};
 
 #else /* decides nothing */
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rawbpf import cli
 from tools.lab import links, mptcp, subflows, transfer
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     import socket
 
 SIZE = 1 << 20
+SLOW_SIZE = 1 << 16
+PATIENCE = 60
+"""Seconds, with what takes long."""
 COUNT = 2
 ALARMS = re.compile(r"WARNING:|BUG:|Oops|lockup|stall|refcount_t")
 
@@ -74,13 +77,20 @@ class Laboratory:
             return send(sock)
 
 
-def send(sock: socket.socket) -> int:
-    before = sum(subflow.bytes_sent for subflow in subflows.read(sock))
-    sock.settimeout(1)
+def send(sock: socket.socket, size: int = SIZE, seconds: float = 1) -> int:
+    """How much of that goes out in that time, and nearly as much again."""
+    before = sent(sock)
+    sock.settimeout(seconds)
     with contextlib.suppress(TimeoutError):  # of a scheduler that does not send
-        sock.sendall(bytes(SIZE))
-    time.sleep(0.5)
-    return sum(subflow.bytes_sent for subflow in subflows.read(sock)) - before
+        sock.sendall(bytes(size))
+    deadline = time.monotonic() + seconds
+    while sent(sock) - before < size and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return sent(sock) - before
+
+
+def sent(sock: socket.socket) -> int:
+    return sum(subflow.bytes_sent for subflow in subflows.read(sock))
 
 
 class KernelLog:
@@ -98,18 +108,36 @@ class KernelLog:
         return messages
 
 
+def counts(name: str) -> dict[str, int]:
+    """The variables that the object counts in."""
+    _, _, element = rawbpf("map", "dump", "--json", f"/sys/fs/bpf/rawbpf/{name}/maps/_bss").partition(" ")
+    return dict(json.loads(element)["value"])
+
+
+def released(name: str) -> dict[str, int]:
+    """The counts when each scheduler that was given to a connection was also taken from it, or after some seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while (found := counts(name))["releases"] < found["inits"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
 def main(loadable: str, *refused: str) -> None:
     log = KernelLog()
-    report: dict[str, object] = {"refused": [rawbpf("load", path) for path in refused]}
+    name = Path(loadable).stem
+    report: dict[str, Any] = {"refused": [rawbpf("load", path) for path in refused]}
     with Namespace() as client, Namespace() as server:
         laboratory = Laboratory(client, server)
         report["loaded"] = rawbpf("load", loadable)
-        names = ("bad_idle", "bad_failing", "bad_wild")
-        report["sent"] = {name: laboratory.sent_by(name) for name in names}
-        orphans = {name: laboratory.connect(name) for name in names}
-        report["unloaded"] = rawbpf("unload", Path(loadable).stem)
+        schedulers = ("bad_idle", "bad_failing", "bad_wild", "bad_odd")
+        report["sent"] = {scheduler: laboratory.sent_by(scheduler) for scheduler in schedulers}
+        with laboratory.connect("bad_slow") as sock:
+            report["sent"]["bad_slow"] = send(sock, SLOW_SIZE, PATIENCE)
+        report["counts"] = released(name)
+        orphans = {scheduler: laboratory.connect(scheduler) for scheduler in schedulers}
+        report["unloaded"] = rawbpf("unload", name)
         report["available"] = mptcp.available_schedulers(client)
-        report["sent_by_orphans"] = {name: send(sock) for name, sock in orphans.items()}
+        report["sent_by_orphans"] = {scheduler: send(sock) for scheduler, sock in orphans.items()}
         for sock in orphans.values():
             sock.close()
         report["default_sent"] = laboratory.sent_by("default")

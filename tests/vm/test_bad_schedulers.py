@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The kernel's patches hold: schedulers that do nothing, fail, pick at random or go away leave it alive."""
+"""The kernel's patches hold: schedulers that do nothing, fail, dawdle, write nonsense or go away leave it alive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.vm
 
 HERE = Path(__file__).parent
 SIZE = 1 << 20
-REFUSED = 5
+SLOW_SIZE = 1 << 16
+MOST_ROUNDS = 8 << 20
+REFUSED = 6
 """Ways of being refused, in bad_schedulers.c."""
 CLANG = "clang-19"
 
@@ -61,9 +63,20 @@ def test_a_scheduler_that_picks_all_sends_all(report: dict[str, Any]) -> None:
     assert report["sent"]["bad_wild"] >= SIZE
 
 
+def test_a_scheduler_that_takes_long_sends_in_the_end(report: dict[str, Any]) -> None:
+    assert report["sent"]["bad_slow"] >= SLOW_SIZE
+    assert report["counts"]["rounds"] > MOST_ROUNDS, "it is asked more than once"
+
+
+def test_a_scheduler_that_writes_nonsense_sends_all(report: dict[str, Any]) -> None:
+    assert report["sent"]["bad_odd"] >= SIZE
+    assert report["counts"]["inits"] == report["counts"]["releases"] == 1
+
+
 def test_a_scheduler_that_is_gone_still_serves_its_connections(report: dict[str, Any]) -> None:
-    assert report["sent_by_orphans"]["bad_wild"] >= SIZE
-    assert report["sent_by_orphans"]["bad_idle"] == 0
+    orphans = report["sent_by_orphans"]
+    assert min(orphans["bad_wild"], orphans["bad_odd"]) >= SIZE
+    assert orphans["bad_idle"] == orphans["bad_failing"] == 0
 
 
 def test_the_kernel_is_well_afterwards(report: dict[str, Any]) -> None:
@@ -78,9 +91,13 @@ def test_the_kernel_is_well_afterwards(report: dict[str, Any]) -> None:
         (2, "no write support to mptcp_sock"),
         (3, "bpf_iter_mptcp_subflow_new"),
         (4, "EEXIST"),
-        (5, "EINVAL"),
+        (5, "bpf_iter_mptcp_subflow_new is not allowed"),
+        (6, "EINVAL"),
     ],
-    ids=["sleepable", "writes elsewhere", "another struct_ops", "a name that is taken", "without get_send"],
+    ids=[
+        *("sleepable", "writes elsewhere", "another struct_ops", "a name that is taken", "walks in init"),
+        "without get_send",
+    ],
 )
 def test_what_cannot_be_a_scheduler_is_refused(report: dict[str, Any], number: int, reason: str) -> None:
     answer = report["refused"][number - 1]
