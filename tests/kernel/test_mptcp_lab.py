@@ -84,7 +84,9 @@ def test_what_the_kernel_has_not_is_told(arguments: list[str], code: int, messag
 def test_endpoints_and_a_backup(endpoints: str, pairs: list[tuple[int, int]]) -> None:
     done = lab("--rate", "max", "--paths", "3", "--endpoints", endpoints, "--backup", "3", "--size", "4", "--json")
     assert done.returncode == 0, done.stderr
-    (run,) = json.loads(done.stdout)["runs"]
+    result = json.loads(done.stdout)
+    assert result["endpoints"] == endpoints
+    (run,) = result["runs"]
     found = {tuple(int(each[end].split(".")[2]) for end in ("local", "remote")): each for each in run["subflows"]}
     assert len(found) == min(len(pairs), 8)
     assert set(found) <= set(pairs)
