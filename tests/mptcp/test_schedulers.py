@@ -47,6 +47,10 @@ def test_first(lab: Lab, load: Load, test_kernel: None) -> None:
     assert decided_shares(lab, load, "first")[1] == 0
 
 
+def test_first_that_is_a_backup(lab: Lab, load: Load, test_kernel: None) -> None:
+    assert decided_shares(lab, load, "first", Address(THIRD, flags=BACKUP), ENDPOINT, source=THIRD)[1] == 0
+
+
 def test_bkup(lab: Lab, load: Load, test_kernel: None) -> None:
     assert decided_shares(lab, load, "bkup", Address(SECOND, flags=BACKUP))[1] == 0
 
@@ -89,7 +93,9 @@ def send_without_second(lab: Lab, load: Load, name: str) -> None:
     with lab.connection() as connection:
         connection.wait_locals(FIRST, SECOND)
         lab.cut(2)
-        connection.send()
+        before = connection.sent_to()[SECOND]
+        connection.send(1 << 20)
+        assert connection.sent_to()[SECOND] > before
     assert_ran(obj, f"{name}_get_retrans")
 
 
