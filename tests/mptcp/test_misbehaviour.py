@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from lab import IPV4, ROOT, wait_for
+from lab import IPV4, compiled, wait_for
 from netlink import Address, Flag
 
 import rawbpf
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
     from rawbpf.kernel.links import Registration
 
-HERE = Path(__file__).parent
 ALARMS = re.compile(r"WARNING:|BUG:|Oops|lockup|stall|refcount_t|possible|suspicious")
-BUILT = ROOT / "build" / "bad_path_managers"
 SIZE = 1 << 20
 REFUSALS = {
     1: ("sleeps in get_local_id", "EINVAL"),
@@ -42,18 +40,7 @@ REFUSALS = {
 
 def build(number: int = 0) -> Path:
     choice = [f"-DREFUSED={number}"] if number else []
-    return compiled("bad_path_managers", BUILT / f"{number}.o", *choice)
-
-
-def compiled(name: str, path: Path, *options: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    source = HERE / f"{name}.c"
-    sources = [source, *(ROOT / "objs" / "include").glob("*.h")]
-    if path.exists() and path.stat().st_mtime > max(each.stat().st_mtime for each in sources):
-        return path
-    words = ["clang-19", "-O2", "-g", "-mcpu=v3", "-std=gnu17", "-target", "bpfel", f"-I{ROOT}/objs/include"]
-    subprocess.run([*words, *options, "-c", source, "-o", path], check=True)
-    return path
+    return compiled("bad_path_managers", *choice, name=f"bad_path_managers-{number}")
 
 
 @pytest.fixture
@@ -163,7 +150,7 @@ def test_is_for_another_kernel(root: None, quiet_kernel: None, no_leaks: None) -
     schedulers = Path("/proc/sys/net/mptcp/available_schedulers")
     before = schedulers.read_text()
     with pytest.raises(rawbpf.RawbpfError) as caught:
-        rawbpf.load(compiled("scheduler_of_6_12", BUILT / "scheduler_of_6_12.o"))
+        rawbpf.load(compiled("scheduler_of_6_12"))
     report = caught.value.report()
     assert "get_subflow" in report
     assert "get_send" in report, "the members of both are side by side"
