@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from rawbpf.pins import PIN_ROOT
 from tools.lab.netns import Namespace
 from tools.lib.machine import ROOT
 from tools.lib.report import ToolError
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     Say = Callable[[str], None]
 
 OBJECTS = ROOT / "objs"
-PINS = Path("/sys/fs/bpf/rawbpf")
-"""Where `rawbpf load` keeps what it loads, by the object's name."""
 
 
 class Role(NamedTuple):
@@ -158,7 +157,7 @@ def provided(role: Role, name: str, say: Say) -> Iterator[tuple[str, Path | None
 def loaded(path: Path, say: Say, *options: str) -> Iterator[Path]:
     """Load an object, and unload it in the end. Yields the directory of its pins."""
     name = path.name.partition(".")[0]
-    pins = PINS / name
+    pins = Path(PIN_ROOT, name)
     if pins.exists():
         raise ToolError(f"{name} is loaded already", hint=f"unload it first: python -m rawbpf unload {name}")
     try:
