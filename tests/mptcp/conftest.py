@@ -9,19 +9,15 @@ to make right after another has gone.
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from lab import ROOT, Lab, own_cgroup
+from subtests import SUBTESTS
 
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent.parent), str(Path(__file__).parent)]
-
-from lab import ROOT, Lab, own_cgroup  # noqa: E402  # the path comes first
-from subtests import SUBTESTS  # noqa: E402  # the path comes first
-
-import rawbpf  # noqa: E402  # the path comes first
+import rawbpf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
