@@ -39,7 +39,7 @@ int BPF_PROG(wild_get_local_id, struct mptcp_sock *msk, const struct mptcp_addr_
 SEC(".struct_ops.link")
 struct mptcp_pm_ops wild = { .get_local_id = (void *)wild_get_local_id, .name = "bad_wild" };
 
-#define GREEDY_ROUNDS 500
+#define GREEDY_ROUNDS 100
 
 u32 connects; /* that went well */
 u32 announcements;

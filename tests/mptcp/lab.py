@@ -7,7 +7,6 @@ import errno
 import os
 import socket
 import struct
-import subprocess
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -41,19 +40,6 @@ MPTCP_INFO = 1
 TCP_IS_MPTCP = 43
 SECONDS = 20.0
 CHUNK = 1 << 18
-
-
-def compiled(source: str, *options: str, name: str = "") -> Path:
-    """The object of a C file in this directory, built if it is older than what it is built from."""
-    directory = Path(__file__).parent
-    path = ROOT / "build" / directory.name / f"{name or source}.o"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sources = [directory / f"{source}.c", *(ROOT / "objs" / "include").glob("*.h")]
-    if path.exists() and path.stat().st_mtime > max(each.stat().st_mtime for each in sources):
-        return path
-    words = ["clang-19", "-O2", "-g", "-mcpu=v3", "-std=gnu17", "-target", "bpfel", f"-I{ROOT}/objs/include"]
-    subprocess.run([*words, *options, "-c", sources[0], "-o", path], check=True)
-    return path
 
 
 class Info(NamedTuple):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from lab import IPV4, compiled, wait_for
+from building import REFUSED, bad_path_managers, compiled
+from lab import IPV4, wait_for
 from netlink import Address, Flag
 
 import rawbpf
@@ -35,12 +36,7 @@ REFUSALS = {
     8: ("walks and closes without RCU", "bpf_iter_mptcp_subflow_new requires RCU critical section protection"),
     9: ("writes to the socket", "only read is supported"),
 }
-"""By number in bad_path_managers.c: what it does, and words of the refusal."""
-
-
-def build(number: int = 0) -> Path:
-    choice = [f"-DREFUSED={number}"] if number else []
-    return compiled("bad_path_managers", *choice, name=f"bad_path_managers-{number}")
+"""By number: what it does, and words of the refusal."""
 
 
 @pytest.fixture
@@ -58,7 +54,7 @@ def kernel_log() -> str:
 
 @pytest.fixture
 def bad(root: None, quiet_kernel: None) -> Iterator[rawbpf.Object]:
-    with rawbpf.load(build()) as obj:
+    with rawbpf.load(bad_path_managers()) as obj:
         yield obj
 
 
@@ -139,9 +135,9 @@ def test_comes_and_goes_under_load(lab: Lab, bad: rawbpf.Object) -> None:
         assert exchange(lab) >= 1
 
 
-@pytest.mark.parametrize("number", REFUSALS, ids=[does for does, _ in REFUSALS.values()])
+@pytest.mark.parametrize("number", REFUSED, ids=[REFUSALS[number][0] for number in REFUSED])
 def test_is_refused(number: int, root: None, quiet_kernel: None) -> None:
-    with pytest.raises(rawbpf.RawbpfError) as caught, rawbpf.load(build(number)) as obj:
+    with pytest.raises(rawbpf.RawbpfError) as caught, rawbpf.load(bad_path_managers(number)) as obj:
         obj.attach()
     assert REFUSALS[number][1] in caught.value.report()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab import IPV4, compiled
+from building import compiled
+from lab import IPV4
 from netlink import Address, Flag
 
 import rawbpf

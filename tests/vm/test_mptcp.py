@@ -6,9 +6,16 @@ from __future__ import annotations
 import pytest
 from in_guest import run_tests
 
+from tests.mptcp.building import build_all
 from tests.mptcp.subtests import SUBTESTS
 
-pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("built")]
+pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("built", "objects")]
+
+
+@pytest.fixture(scope="module")
+def objects() -> None:
+    """What the tests in the guest would have to build there."""
+    build_all()
 
 
 @pytest.mark.timeout(1200)
