@@ -102,7 +102,9 @@ class StructOps:
             failure.message = f"the kernel has a {self.type_name} of that name already: {failure.message}"
             failure.hint = "unload the other one, or give this one another name in its C source"
         elif failure.errno == EINVAL:
-            failure.hint = f"{self.type_name} has members that must be set, and names of letters, digits, _ and ."
+            from rawbpf.kernel.struct_ops_value import what_is_wrong
+
+            failure.hint = what_is_wrong(self.map, self.type_name, self.value)
         return failure
 
     def __repr__(self) -> str:

@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 VALUE_PREFIX = "bpf_struct_ops_"
 
+_OF_MPTCP = (
+    "no mainline kernel up to 7.3 has it: the MPTCP development tree has, and this project's test kernel. Try it "
+    "there, from a checkout: tools/vm -- .venv/bin/python -m rawbpf load {path}"
+)
 KNOWN_IN = {
     "tcp_congestion_ops": "Linux 5.6 and newer have it (CONFIG_BPF_JIT, CONFIG_DEBUG_INFO_BTF)",
     "hid_bpf_ops": "Linux 6.11 and newer have it (CONFIG_HID_BPF)",
     "sched_ext_ops": "Linux 6.12 and newer have it (CONFIG_SCHED_CLASS_EXT)",
     "Qdisc_ops": "Linux 6.16 and newer have it (CONFIG_NET_SCH_BPF)",
-    "mptcp_sched_ops": (
-        "no mainline kernel up to 7.3 has it: the MPTCP development tree has, and this project's test kernel. Try it "
-        "there, from a checkout: tools/vm -- .venv/bin/python -m rawbpf load {path}"
-    ),
-    "mptcp_pm_ops": "no mainline kernel up to 7.3 has it; the MPTCP development tree has",
+    "mptcp_sched_ops": _OF_MPTCP,
+    "mptcp_pm_ops": _OF_MPTCP,
 }
 """Which kernels have a struct_ops type: the way out when this one has not."""
 
