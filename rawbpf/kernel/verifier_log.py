@@ -13,6 +13,7 @@ _PROGRESS = re.compile(
     re.VERBOSE,
 )
 _REPORT = "\nVerification failed: "
+_LICENSE = re.compile(r"non-GPL|GPL[ -]compatible")
 
 
 def summary(log: str) -> str:
@@ -27,7 +28,9 @@ def summary(log: str) -> str:
 
 
 def suggestion(log: str) -> str:
-    """What the kernel (since Linux 7.3) suggests, or an empty string."""
+    """The way out, where it is plain: the license; else what the kernel (since Linux 7.3) suggests, or nothing."""
+    if _LICENSE.search(summary(log)) or _LICENSE.search(_report(log)):
+        return 'let its source have char LICENSE[] SEC("license") = "GPL"; (or "Dual BSD/GPL" and the like)'
     return _section(_report(log), "Suggestion")
 
 

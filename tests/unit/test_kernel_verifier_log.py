@@ -94,6 +94,18 @@ def test_report_of_newer_kernels() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cannot call kernel function from non-GPL compatible program",
+        "cannot call GPL-restricted function from non-GPL compatible program",
+        "struct ops programs must have a GPL compatible license",
+    ],
+)
+def test_the_license_is_the_reason(line: str) -> None:
+    assert suggestion(f"0: R1=ctx() R10=fp0\n{line}\n{TAIL}").startswith("let its source have char LICENSE[] SEC")
+
+
 def test_report_without_a_reason() -> None:
     log = "\nVerification failed: Verifier Error\n\nAt:\n  insn 0\n" + TAIL
     assert summary(log) == "Verifier Error"
