@@ -92,6 +92,51 @@ def test_a_filled_venv_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert time.perf_counter() - begun < 0.2
 
 
+@pytest.fixture
+def venv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a checkout's virtual environment is to be."""
+    monkeypatch.setenv("RAWBPF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine, "VENV", tmp_path / "venv")
+    return tmp_path / "venv"
+
+
+def make_venv(venv: Path, python: str, *, to_the_end: bool = True) -> None:
+    """A virtual environment whose Python is a script; `venv` writes what is to be sourced last."""
+    (venv / "bin").mkdir(parents=True, exist_ok=True)
+    (venv / "bin" / "python").touch()
+    program(venv / "bin" / "python", f"#!/bin/sh\n{python}\n")
+    if to_the_end:
+        (venv / "bin" / "activate").touch()
+
+
+@pytest.mark.parametrize(
+    ("python", "to_the_end", "creations"), [("exit 0", True, 0), ("exit 0", False, 1), ("exit 1", True, 1)]
+)
+def test_a_venv_that_was_left_half_made_is_made_anew(
+    venv: Path, monkeypatch: pytest.MonkeyPatch, *, python: str, to_the_end: bool, creations: int
+) -> None:
+    monkeypatch.delenv("RAWBPF_GUEST", raising=False)
+    created: list[Path] = []
+
+    def create() -> None:
+        created.append(venv)
+        make_venv(venv, "exit 0")
+
+    monkeypatch.setattr(machine, "_create_venv", create)
+    make_venv(venv, python, to_the_end=to_the_end)
+    for _ in range(2):
+        machine.ensure_venv()
+        assert len(created) == creations
+
+
+@pytest.mark.usefixtures("venv")
+def test_no_venv_is_made_in_the_guest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAWBPF_GUEST", "1")
+    with pytest.raises(ToolError, match="the guest has no network") as error:
+        machine.ensure_venv()
+    assert error.value.hint == "run this once outside of the test kernel"
+
+
 def test_the_venv_follows_what_setup_cfg_requires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = machine._requirements_hash()
     text = (machine.ROOT / "setup.cfg").read_text()

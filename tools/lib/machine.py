@@ -87,10 +87,16 @@ def missing_debian(packages: Iterable[str]) -> list[str]:
 def ensure_venv() -> Path:
     """The Python of the checkout's virtual environment, which has rawbpf, its extras and the development tools.
 
-    What belongs in it stands in setup.cfg alone; a change there brings it up to date.
+    What belongs in it stands in setup.cfg alone; a change there brings it up to date. One that was left half-made is
+    made anew. Raises ToolError where packages are missing and cannot be had, as in the test kernel.
     """
     if _venv_is_current():
         return VENV / "bin" / "python"
+    if os.environ.get("RAWBPF_GUEST"):
+        raise ToolError(
+            f"the virtual environment {VENV} is not there or not up to date, and the guest has no network",
+            hint="run this once outside of the test kernel",
+        )
     with locked(cache_dir() / "venv.lock", "waiting for another process that installs Python packages"):
         if not _venv_is_current():
             _fill_venv()
@@ -99,7 +105,7 @@ def ensure_venv() -> Path:
 
 def _fill_venv() -> None:
     python = VENV / "bin" / "python"
-    if not python.exists():
+    if not _venv_is_whole():
         note(f"creating the virtual environment {VENV}")
         _create_venv()
     note(f"installing Python packages into {VENV}: rawbpf[{EXTRAS}] of setup.cfg")
@@ -137,6 +143,13 @@ def _venv_is_current() -> bool:
         return (VENV / "bin" / "python").exists() and _stamp().read_text() == _requirements_hash()
     except OSError:
         return False
+
+
+def _venv_is_whole() -> bool:
+    """Whether packages can be installed in what is there: making it may have been interrupted."""
+    python = VENV / "bin" / "python"
+    made_to_the_end = python.exists() and (VENV / "bin" / "activate").exists()  # venv writes this last, after pip
+    return made_to_the_end and _run([str(python), "-m", "pip", "--version"]).returncode == 0
 
 
 def _stamp() -> Path:
