@@ -85,7 +85,7 @@ def outputs(built: object) -> Iterator[list[list[str]]]:
 
 def test_the_page_has_commands() -> None:
     assert len(commands(PAGE)) > 15
-    assert [name for name, _ in SAVED.findall(PAGE)] == ["build/lowrtt.c"]
+    assert [name for name, _ in SAVED.findall(PAGE)] == ["build/lowrtt.c", "build/spare.c"]
 
 
 @pytest.mark.parametrize("number", range(len(commands(PAGE))), ids=[command.line for command in commands(PAGE)])
@@ -103,7 +103,7 @@ def output(outputs: list[list[str]], word: str) -> list[str]:
 
 
 def test_the_tutorials_scheduler_prefers_the_faster_path(outputs: list[list[str]]) -> None:
-    lab = output(outputs, "mptcp-lab")
+    lab = output(outputs, "--scheduler lowrtt")
     near, far = [
         [float(part) for part in re.findall(r"([\d.]+) %", line)] for line in lab if ">" in line and "%" in line
     ]
@@ -116,11 +116,20 @@ def test_the_tutorials_scheduler_prefers_the_faster_path(outputs: list[list[str]
 
 def test_the_tutorials_scheduler_has_picked(outputs: list[list[str]]) -> None:
     """It did so itself: its counters say so, which the default scheduler would leave at zero."""
-    _, dumped = output(outputs, "map dump")[0].split(": ", 1)
+    _, dumped = output(outputs, "lowrtt/maps")[0].split(": ", 1)
     picks = json.loads(dumped)["picks"]
     assert len(picks) == 9
     assert picks[1] > picks[2] >= 0
     assert sum(picks) == picks[1] + picks[2] > 10
+
+
+def test_the_tutorials_path_manager_makes_two_backups(outputs: list[list[str]]) -> None:
+    lab = output(outputs, "--path-manager spare")
+    sent = {line.split()[3]: float(line.split()[4]) for line in lab if ">" in line and "%" in line}
+    assert len(sent) == 3
+    assert sent.pop("10.0.1.2") >= 4
+    assert set(sent.values()) == {0}
+    assert output(outputs, "spare/maps") == ['0: {"spares": 2}']
 
 
 def test_plots_of_the_page_are_there() -> None:
