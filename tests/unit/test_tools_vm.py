@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -16,7 +17,8 @@ from tools.lib import kernel, machine, report, vm
 if TYPE_CHECKING:
     from types import ModuleType
 
-SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "vm"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "tools" / "vm"
 
 
 @pytest.fixture
@@ -80,3 +82,10 @@ def test_no_guest_is_started_inside_a_guest(
     assert error.value.code == 125
     assert not events
     assert called(script, monkeypatch, "--print-image") == 0
+
+
+def test_a_working_directory_that_cannot_be_made_is_no_missing_command() -> None:
+    enter = "from tools.lib import guest; guest.enter('/proc/none/here')"
+    done = subprocess.run([sys.executable, "-c", enter], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 126
+    assert done.stderr.startswith("/proc/none/here: the command cannot start in this directory: ")

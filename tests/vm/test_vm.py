@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,13 @@ def test_a_command_that_does_not_exist() -> None:
     guest = vm("no-such-command")
     assert (guest.returncode, guest.stdout) == (127, "")
     assert guest.stderr == "no-such-command: command not found\n"
+
+
+def test_a_working_directory_that_is_empty_in_the_guest() -> None:
+    with tempfile.TemporaryDirectory(prefix="rawbpf-test-", dir="/tmp") as directory:
+        Path(directory, "of-the-host").touch()
+        guest = vm("sh", "-c", "pwd; ls -A", cwd=directory)
+        assert (guest.returncode, guest.stdout) == (0, f"{directory}\n"), guest.stderr
 
 
 def test_output_arrives_while_the_command_runs_and_a_timeout_ends_it() -> None:

@@ -200,12 +200,22 @@ def start(job: Job, descriptors: list[int]) -> None:
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a command would inherit
-        os.chdir(job.directory)
+        enter(job.directory)
         os.execvpe(job.command[0], job.command, job.environment)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         os.write(2, f"{job.command[0]}: {'command not found' if missing else error.strerror}\n".encode())
         os._exit(NOT_FOUND if missing else CANNOT_EXECUTE)
+
+
+def enter(directory: str) -> None:
+    """Go to the working directory, which is made if it is the caller's alone: /tmp and /run are empty here."""
+    try:
+        os.makedirs(directory, exist_ok=True)
+        os.chdir(directory)
+    except OSError as error:  # below /proc, say
+        os.write(2, f"{directory}: the command cannot start in this directory: {error.strerror}\n".encode())
+        os._exit(CANNOT_EXECUTE)
 
 
 if __name__ == "__main__":
