@@ -171,6 +171,18 @@ def test_what_the_kernel_complains_of_is_an_error(options: tuple[str, ...], envi
 
 def test_a_kernel_that_is_none() -> None:
     guest = vm("true", options=("--kernel", __file__))
+    assert guest.returncode == 125
+    assert guest.stderr.splitlines()[-1].startswith("tools/vm: QEMU could not start: qemu")
+
+
+def test_more_memory_than_there_can_be() -> None:
+    guest = vm("true", options=("--memory", "16000000T"))
+    assert guest.returncode == 125
+    assert guest.stderr.splitlines()[-1].startswith("tools/vm: QEMU could not start: qemu")
+
+
+def test_a_guest_that_dies_before_the_command() -> None:
+    guest = vm("true", options=("--memory", "24M"))
     assert guest.returncode == 121
     assert "the kernel died before it could run the command" in guest.stderr
 

@@ -20,7 +20,7 @@ import tty
 from typing import TYPE_CHECKING
 
 from tools.lib import kernel_log, qemu
-from tools.lib.report import ToolError, note
+from tools.lib.report import FAILED, ToolError, note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +46,12 @@ class GuestDied(ToolError):
 
 class NotUp(GuestDied):
     """The guest does not get as far as to start a command."""
+
+
+class NotStarted(NotUp):
+    """QEMU ends before it runs a kernel."""
+
+    code = FAILED
 
 
 class KernelWarned(ToolError):
@@ -147,6 +153,9 @@ class Session:
         if self._report:
             raise GuestDied(f"the kernel died while the command ran{self._last_messages()}")
         complaints = self._complaints.read_text(errors="replace").strip()
+        status = self._process.wait()
+        if status != 0 and not self._log():  # a guest that resets itself ends QEMU with 0
+            raise NotStarted(f"QEMU could not start: {complaints or f'exit status {status}'}")
         raise NotUp(f"the kernel died before it could run the command{self._last_messages()}\n{complaints}".rstrip())
 
     def _look_for_alarms(self, code: int, strict: bool) -> None:
