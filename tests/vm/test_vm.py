@@ -35,6 +35,7 @@ Path("/etc/written-by-the-guest").touch()
 Path(sys.argv[1]).write_text("from the guest")
 json.dump({
     "release": os.uname().release,
+    "name": os.uname().nodename,
     "uid": os.getuid(),
     "directory": os.getcwd(),
     "cpus": os.cpu_count(),
@@ -98,6 +99,7 @@ def test_a_command_runs_as_here_but_for_the_kernel(written: Path) -> None:
     assert guest.stderr == "this is stderr\n"
     seen = json.loads(guest.stdout)
     assert seen["release"] != os.uname().release
+    assert seen["name"] == "rawbpf"
     assert seen["uid"] == 0
     assert seen["directory"] == str(here)
     assert seen["cpus"] == 3

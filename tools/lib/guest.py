@@ -29,6 +29,8 @@ PORTS = Path("/sys/class/virtio-ports")
 REPORT, STDIN, STDOUT, STDERR = "report", "stdin", "stdout", "stderr"
 """Names of virtio-serial ports, as QEMU's command line gives them."""
 TERMINAL = "/dev/hvc0"
+HOST_NAME = "rawbpf"
+"""So that a prompt tells where one is."""
 PORT_SECONDS = 10.0
 """How long a port may take to appear."""
 
@@ -92,6 +94,7 @@ def main(job_path: str) -> None:
     make_root(job.share)
     report = os.open(port(REPORT), os.O_WRONLY)
     os.write(report, b"up\n")
+    socket.sethostname(HOST_NAME)
     loopback_up()
     if job.module:
         load_module(job.module)
