@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,17 @@ def test_subflows_by_paths(endpoints: Endpoints, subflows: list[int]) -> None:
 def test_streams_share_the_traffic() -> None:
     assert transfer._shares(Traffic(10, 3)) == [4, 3, 3]
     assert transfer._shares(Traffic(10, 2, Direction.BOTH)) == [5, 5, 5, 5]
+
+
+def test_a_sender_that_falls_silent_is_waited_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "STALL_SECONDS", 0.05)
+    near, far = socket.socketpair()
+    with near, far:
+        near.sendall(b"12")
+        transfer._receive(far, 2)
+        near.sendall(b"3")
+        with pytest.raises(transfer.Stalled):
+            transfer._receive(far, 2)
 
 
 def test_streams_over_one_path_are_counted_together() -> None:

@@ -17,6 +17,7 @@ from skips import unavailable
 from tools.lib import machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("built")]
@@ -67,6 +68,33 @@ def test_a_path_manager_in_bpf_makes_the_subflows() -> None:
     (run,) = result["runs"]
     assert result["path_manager"] == "netlink"
     assert [subflow["remote"] for subflow in run["subflows"]] == ["10.0.1.2", "10.0.2.2"]
+
+
+NOPICK = """
+#include "mptcp.h"
+char LICENSE[] SEC("license") = "GPL";
+SEC("struct_ops")
+int BPF_PROG(nopick_get_send, struct mptcp_sock *msk)
+{
+	return 0;
+}
+SEC(".struct_ops.link")
+struct mptcp_sched_ops nopick = { .get_send = (void *)nopick_get_send, .name = "nopick" };
+"""
+
+
+def test_a_scheduler_that_picks_nothing_is_no_hang(tmp_path: Path, require: Callable[[object, str], None]) -> None:
+    require(shutil.which("clang-19"), "clang-19 is not installed")
+    (tmp_path / "nopick.c").write_text(NOPICK)
+    flags = ["-O2", "-g", "-mcpu=v3", "-target", "bpfel", f"-I{ROOT}/objs/include", "-Wno-unused-parameter"]
+    subprocess.run(["clang-19", *flags, "-c", "nopick.c", "-o", "nopick.o"], cwd=tmp_path, check=True)
+    words = [sys.executable, ROOT / "tools" / "mptcp-lab", "--paths", "2", "--scheduler", tmp_path / "nopick.o"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 125
+    assert "nopick sent nothing for 10 s" in done.stderr
+    assert "hint: does its get_send mark a subflow" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "nopick is unloaded" in done.stdout
 
 
 def test_the_measurements_in_small() -> None:

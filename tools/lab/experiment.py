@@ -17,6 +17,7 @@ from tools.lab.mptcp import EndpointFlag, Endpoints
 from tools.lab.netns import Namespace
 from tools.lab.objects import PATH_MANAGER, SCHEDULER
 from tools.lab.transfer import Ends
+from tools.lib.report import ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,14 @@ def _run(ends: Ends, name: str, plan: Plan, say: Say) -> Run:
         watch = _unwatched if plan.as_json else bars.Bars(sys.stdout, scheduler, plan.traffic.size).update
         in_kernel = plan.path_manager in (None, PATH_MANAGER.default)
         count = plan.endpoints.subflows(len(plan.shapes)) if in_kernel else None
-        result = transfer.run(ends, scheduler, plan.traffic, count, watch)
+        try:
+            result = transfer.run(ends, scheduler, plan.traffic, count, watch)
+        except transfer.Stalled:
+            hint = "does its get_send mark a subflow (mptcp_subflow_set_scheduled) and return 0?"
+            raise ToolError(
+                f"{scheduler} sent nothing for {transfer.STALL_SECONDS:g} s",
+                hint=hint if scheduler != SCHEDULER.default else "does a path lose everything?",
+            ) from None
         for namespace in (ends.client, ends.server):
             SCHEDULER.choose(namespace, SCHEDULER.default)
     return Run(path, result)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 import time
@@ -28,7 +29,13 @@ CHUNK = bytes(1 << 18)
 CONNECT_SECONDS = 30.0
 SETTLE_SECONDS = 2.0
 TRANSFER_SECONDS = 300.0
+STALL_SECONDS = 10.0
+"""Without a byte that arrives, after which there is nothing to wait for."""
 SAMPLE_SECONDS = 0.04
+
+
+class Stalled(Exception):
+    """Nothing has arrived for STALL_SECONDS."""
 
 
 class Direction(Enum):
@@ -82,7 +89,7 @@ def run(ends: Ends, scheduler: str, traffic: Traffic, count: int | None, watch: 
     """Send what `traffic` says, each connection over `count` subflows, all of which are up before the first byte.
 
     With a count of None, over those that come up in SETTLE_SECONDS. `watch` is called with seconds and subflows, while
-    data flows and at the end. The scheduler is the one that has been chosen. Raises ToolError and OSError.
+    data flows and at the end. The scheduler is the one that has been chosen. Raises Stalled, ToolError and OSError.
     """
     with ExitStack() as stack:
         ways = _ways(_connect(ends, traffic.streams, stack), traffic.direction)
@@ -160,7 +167,7 @@ def _connect(ends: Ends, streams: int, stack: ExitStack) -> list[Pair]:
         far.settimeout(TRANSFER_SECONDS)
         for sender, receiver in ((near, far), (far, near)):
             sender.sendall(b"!")
-            receiver.recv(1)
+            _receive(receiver, 1)
         pairs.append((near, far))
     return pairs
 
@@ -185,8 +192,12 @@ def _send(sock: socket.socket, size: int) -> None:
 
 
 def _receive(sock: socket.socket, size: int) -> None:
-    buffer = bytearray(len(CHUNK))
+    buffer = bytearray(min(size, len(CHUNK)))
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
     while size:
+        if not poll.poll(1000 * STALL_SECONDS):
+            raise Stalled
         count = sock.recv_into(buffer, min(size, len(buffer)))
         if not count:
             raise ConnectionAbortedError("the sender closed the connection")
@@ -195,12 +206,12 @@ def _receive(sock: socket.socket, size: int) -> None:
 
 def _send_and_watch(ways: list[Pair], sizes: list[int], look: Callable[[float], None]) -> float:
     """Returns the seconds that it took."""
-    failures: list[OSError] = []
+    failures: list[OSError | Stalled] = []
 
     def work(move: Callable[[socket.socket, int], None], sock: socket.socket, size: int) -> None:
         try:
             move(sock, size)
-        except OSError as error:
+        except (OSError, Stalled) as error:
             failures.append(error)
 
     workers = []
