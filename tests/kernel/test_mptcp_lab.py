@@ -64,6 +64,7 @@ def test_both_ends_send(tmp_path: Path) -> None:
         (["--scheduler", "no_such"], 125, "there is no scheduler no_such: the kernel has default"),
         (["--path-manager", "no_such"], 125, "there is no path manager no_such: the kernel has kernel"),
         (["--scheduler", "bpf_iters"], 125, "there is no scheduler bpf_iters"),
+        (["--scheduler", "default", "--scheduler", "defalt"], 125, "hint: did you mean default?"),
     ],
 )
 def test_what_the_kernel_has_not_is_told(arguments: list[str], code: int, message: str) -> None:
@@ -71,6 +72,7 @@ def test_what_the_kernel_has_not_is_told(arguments: list[str], code: int, messag
     assert done.returncode == code
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stdout == ""  # nothing has run
 
 
 @pytest.mark.parametrize(

@@ -66,28 +66,53 @@ def with_list(role: Role, directory: Path, names: str) -> Role:
 
 def test_a_name_is_the_kernels_or_that_of_an_object(ours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = with_list(SCHEDULER, ours, "default other\n")
-    assert objects.find(scheduler, "default", ours) is None
-    assert objects.find(scheduler, "rr", ours) == objects.find(scheduler, "bpf_rr", ours) == ours / "mptcp_bpf_rr.o"
     own = ours / "mptcp_bpf_rr.o"
-    assert objects.find(scheduler, str(own), ours / "elsewhere") == own
+    assert objects.find(scheduler, "default", ours) == ("default", None)
+    assert objects.find(scheduler, "rr", ours).object == objects.find(scheduler, "bpf_rr", ours).object == own
+    assert objects.find(scheduler, str(own), ours / "elsewhere").object == own
     monkeypatch.chdir(ours)
     assert objects.named("mptcp_bpf_rr.o") == Path("mptcp_bpf_rr.o")  # as it is in the command line
-    assert objects.find(scheduler, "mptcp_bpf_rr.o", ours / "elsewhere") == own
+    assert objects.find(scheduler, "mptcp_bpf_rr.o", ours / "elsewhere").object == own
     path_manager = with_list(PATH_MANAGER, ours, "kernel userspace\n")
-    assert objects.find(path_manager, "netlink", ours) == ours / "mptcp_bpf_netlink_pm.o"
-    assert objects.find(path_manager, "userspace", ours) is None
+    assert objects.find(path_manager, "netlink", ours).object == ours / "mptcp_bpf_netlink_pm.o"
+    assert objects.find(path_manager, "userspace", ours).object is None
 
 
 def test_a_name_that_nothing_has_is_told_with_what_there_is(ours: Path) -> None:
-    scheduler = with_list(SCHEDULER, ours, "default other\n")
-    with pytest.raises(ToolError, match="there is no scheduler red: the kernel has default, other") as caught:
+    scheduler = with_list(SCHEDULER, ours, "default lowrtt\n")
+    with pytest.raises(ToolError, match="there is no scheduler red: the kernel has default, lowrtt") as caught:
         objects.find(scheduler, "red", ours)
     assert "has mptcp_bpf_first.o, mptcp_bpf_rr.o; an object" in caught.value.hint
     with pytest.raises(ToolError, match="there is no path manager rr: the kernel has kernel") as caught:
         objects.find(with_list(PATH_MANAGER, ours, "kernel"), "rr", ours)
     assert "has mptcp_bpf_netlink_pm.o; an object" in caught.value.hint
+    assert "did you mean" not in caught.value.hint
     with pytest.raises(ToolError, match=r"gone\.o: no such object"):
         objects.find(scheduler, str(ours / "gone.o"), ours)
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "near"),
+    [(SCHEDULER, "lowrt", "lowrtt"), (SCHEDULER, "frist", "first"), (PATH_MANAGER, "netlnk", "netlink")],
+)
+def test_a_name_that_is_mistyped(role: Role, name: str, near: str, ours: Path) -> None:
+    with pytest.raises(ToolError, match=f"no {role.what} {name}") as caught:
+        objects.find(with_list(role, ours, "default lowrtt"), name, ours)
+    assert caught.value.hint.startswith(f"did you mean {near}? ")
+
+
+def test_an_object_that_is_something_else(ours: Path) -> None:
+    scheduler, path_manager = ours / "mptcp_bpf_rr.o", ours / "mptcp_bpf_netlink_pm.o"
+    with pytest.raises(ToolError, match=r"_pm\.o is a path manager \(bpf_netlink\): use --path-manager$"):
+        objects.find(SCHEDULER, str(path_manager))
+    with pytest.raises(ToolError, match=r"_rr\.o is a scheduler \(bpf_rr\): use --scheduler$"):
+        objects.find(PATH_MANAGER, str(scheduler))
+    with pytest.raises(ToolError, match=r"mptcp_bpf_iters\.o has no scheduler") as caught:
+        objects.find(SCHEDULER, str(ours / "mptcp_bpf_iters.o"))
+    assert "struct mptcp_sched_ops" in caught.value.hint
+    (ours / "text.o").write_text("no ELF")
+    with pytest.raises(ToolError, match=r"text\.o"):
+        objects.find(SCHEDULER, str(ours / "text.o"))
 
 
 def test_a_kernel_without_mptcp(tmp_path: Path) -> None:
@@ -119,7 +144,7 @@ def test_a_kernel_that_has_nothing_to_choose(role: Role, tmp_path: Path, monkeyp
     monkeypatch.setattr(objects, "Namespace", OldNamespace)
     old = role._replace(available=tmp_path / "available")
     assert old.in_kernel() == [role.default]
-    assert objects.find(old, role.default, tmp_path) is None
+    assert objects.find(old, role.default, tmp_path).object is None
     with pytest.raises(ToolError, match=f"there is no {role.what} other: the kernel has {role.default}"):
         objects.find(old, "other", tmp_path)
     namespace = OldNamespace()

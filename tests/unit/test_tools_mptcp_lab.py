@@ -51,6 +51,7 @@ def test_values_that_cannot_be(tmp_path: Path) -> None:
         (["--rate", "fast"], "'fast' is no rate (100mbit), delay (10ms) or loss (1%)"),
         (["--scheduler", "/no/such.o"], "/no/such.o: no such object"),
         (["--path-manager", "/no/such.o"], "/no/such.o: no such object"),
+        (["--scheduler", "mine.c"], "mine.c: that is source, and an object is wanted"),
         (["--plot", "/nonexistent/h.svg"], "--plot /nonexistent/h.svg: cannot be written: No such file or directory"),
         (["--plot", f"{tmp_path}/h.png"], "h.png: plots are SVG"),
         (["--plot", "/proc/h.svg"], "--plot /proc/h.svg: cannot be written"),

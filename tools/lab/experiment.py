@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tools.lab.links import Link
-    from tools.lab.objects import Say
+    from tools.lab.objects import Found, Say
     from tools.lab.shapes import Shape
     from tools.lab.subflows import Subflow
     from tools.lab.transfer import Traffic, Transfer
@@ -57,17 +57,19 @@ class Run(NamedTuple):
 
 def run(plan: Plan) -> int:
     say = _silent if plan.as_json else _aloud
+    schedulers = [objects.find(SCHEDULER, name) for name in plan.schedulers]
+    path_manager = objects.find(PATH_MANAGER, plan.path_manager) if plan.path_manager else None
     with contextlib.ExitStack() as stack:
         client, server = stack.enter_context(Namespace()), stack.enter_context(Namespace())
         ways = connect(client, server, plan.shapes, plan.backups, plan.endpoints)
         say(f"two network namespaces, joined by {_in_words(plan.shapes)}\n")
-        if plan.path_manager:
-            manager, _ = stack.enter_context(objects.provided(PATH_MANAGER, plan.path_manager, say))
+        if path_manager:
+            manager = stack.enter_context(objects.provided(PATH_MANAGER, path_manager, say))
             for namespace in (client, server):
                 PATH_MANAGER.choose(namespace, manager)
             say(f"{PATH_MANAGER.sysctl}={manager}")
         ends = Ends(client, server, ways[0].right)
-        results = [_run(ends, name, plan, say) for name in plan.schedulers]
+        results = [_run(ends, found, plan, say) for found in schedulers]
     say("\n" + bars.table([result.transfer for result in results]) + "\n")
     say(f"available schedulers: {' '.join(SCHEDULER.in_kernel())}")
     if plan.plot:
@@ -105,8 +107,8 @@ def connect(
     return ways
 
 
-def _run(ends: Ends, name: str, plan: Plan, say: Say) -> Run:
-    with objects.provided(SCHEDULER, name, say) as (scheduler, path):
+def _run(ends: Ends, found: Found, plan: Plan, say: Say) -> Run:
+    with objects.provided(SCHEDULER, found, say) as scheduler:
         for namespace in (ends.client, ends.server):
             SCHEDULER.choose(namespace, scheduler)
         say(f"\n{plan.traffic.size / bars.MIB:g} MiB with {SCHEDULER.sysctl}={scheduler}")
@@ -123,7 +125,7 @@ def _run(ends: Ends, name: str, plan: Plan, say: Say) -> Run:
             ) from None
         for namespace in (ends.client, ends.server):
             SCHEDULER.choose(namespace, SCHEDULER.default)
-    return Run(path, result)
+    return Run(found.object, result)
 
 
 def plot(transfers: Sequence[Transfer]) -> str:

@@ -81,7 +81,8 @@ def measure(page: Path, extent: Extent) -> int:
         group = stack.enter_context(programs.own_cgroup())
         option = f"cgroup_id={group.stat().st_ino}"
         stack.enter_context(objects.loaded(objects.OBJECTS / "mptcpify.o", note, "--set", option))
-        schedulers = [stack.enter_context(objects.provided(SCHEDULER, name, note))[0] for name in extent.schedulers]
+        found = [objects.find(SCHEDULER, name) for name in extent.schedulers]
+        schedulers = [stack.enter_context(objects.provided(SCHEDULER, each, note)) for each in found]
         results: dict[str, Any] = {
             "kernel": os.uname().release,
             "cpus": os.cpu_count(),

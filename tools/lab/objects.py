@@ -7,6 +7,7 @@ Loading and unloading is done by the very commands that a user would type.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import shlex
 import subprocess
 import sys
@@ -91,31 +92,47 @@ PATH_MANAGER = Role(
 )
 
 
-def find(role: Role, name: str, objects: Path = OBJECTS) -> Path | None:
-    """The object that has to be loaded for `name`: a path that ends in .o, or one of objs/ (`rr` is mptcp_bpf_rr.o).
+class Found(NamedTuple):
+    """What a name means."""
 
-    None for one that the kernel has. Raises ToolError if there is no such thing.
+    name: str
+    object: Path | None
+    """That has to be loaded for it; None for what the kernel has."""
+
+
+def find(role: Role, name: str, objects: Path = OBJECTS) -> Found:
+    """A path that ends in .o, one of objs/ (`rr` is mptcp_bpf_rr.o), or what the kernel has.
+
+    Raises ToolError if there is no such thing, or if the object is something else.
     """
     own = named(name)
     if own:
-        return own.absolute()
+        check_role(role, own)
+        return Found(name, own.absolute())
     if name in role.in_kernel():
-        return None
+        return Found(name, None)
     for pattern in role.names:
         path = objects / (pattern.format(name.removeprefix("bpf_")) + ".o")
-        if path.is_file() and _is(role, path):
-            return path
+        if path.is_file() and _structs(role, path):
+            return Found(name, path)
     if role.has(name):
-        return None
-    ours = ", ".join(path.name for path in sorted(objects.glob("mptcp_bpf_*.o")) if _is(role, path))
+        return Found(name, None)
+    ours = [path.name for path in sorted(objects.glob("mptcp_bpf_*.o")) if _structs(role, path)]
+    short = [each.removeprefix("mptcp_bpf_").removesuffix(".o").removesuffix("_pm") for each in ours]
+    near = difflib.get_close_matches(name, [*role.in_kernel(), *short], 1)
     raise ToolError(
         f"there is no {role.what} {name}: the kernel has {', '.join(role.in_kernel())}",
-        hint=f"{shown(objects)} has {ours}; an object of your own is named by its path, {name}.o",
+        hint=(f"did you mean {near[0]}? " if near else "")
+        + f"{shown(objects)} has {', '.join(ours)}; an object of your own is named by its path, {name}.o",
     )
 
 
 def named(name: str) -> Path | None:
     """The object that a name is the path of, if it is one. Raises ToolError if there is no such file."""
+    if name.endswith(".c"):
+        made = name.removesuffix(".c") + ".o"
+        compiler = f"clang-19 -target bpf -mcpu=v3 -O2 -g -Iobjs/include -c {name} -o {made}"
+        raise ToolError(f"{name}: that is source, and an object is wanted", hint=f"compile it first: {compiler}")
     if not name.endswith(".o"):
         return None
     if not Path(name).is_file():
@@ -123,10 +140,30 @@ def named(name: str) -> Path | None:
     return Path(name)
 
 
-def _is(role: Role, path: Path) -> bool:
+def check_role(role: Role, path: Path) -> None:
+    """Raises ToolError unless the object has one of that role, and says what it has instead."""
+    found = _structs(role, path)
+    if len(found) > 1:
+        raise ToolError(f"{path} has {len(found)} {role.what}s where one is wanted: {', '.join(found)}")
+    if found:
+        return
+    other = PATH_MANAGER if role.what == SCHEDULER.what else SCHEDULER
+    instead = _structs(other, path)
+    if instead:
+        option = other.what.replace(" ", "-")
+        raise ToolError(f"{path} is a {other.what} ({', '.join(instead)}): use --{option}")
+    raise ToolError(f"{path} has no {role.what}", hint=f"that is a struct {role.struct_ops} in .struct_ops.link")
+
+
+def _structs(role: Role, path: Path) -> list[str]:
+    """The names by which the kernel is to know those of that role which the object has. Raises ToolError."""
     import rawbpf  # what the command line looks at before it is in the virtual environment needs no more than `named`
 
-    return role.struct_ops in (each.type_name for each in rawbpf.open(path).struct_ops.values())
+    try:
+        spec = rawbpf.open(path)
+        return [str(each["name"]) for each in spec.struct_ops.values() if each.type_name == role.struct_ops]
+    except rawbpf.RawbpfError as error:
+        raise ToolError(str(error)) from None
 
 
 def _takes(namespace: Namespace, sysctl: str, value: str) -> bool:
@@ -137,18 +174,18 @@ def _takes(namespace: Namespace, sysctl: str, value: str) -> bool:
 
 
 @contextlib.contextmanager
-def provided(role: Role, name: str, say: Say) -> Iterator[tuple[str, Path | None]]:
-    """The name by which the kernel knows it meanwhile, and the object that was loaded for it."""
-    path = find(role, name)
+def provided(role: Role, found: Found, say: Say) -> Iterator[str]:
+    """The name by which the kernel knows it meanwhile."""
+    path = found.object
     if not path:
-        yield name, None
+        yield found.name
         return
     before = role.in_kernel()
     with loaded(path, say):
         new = [name for name in role.in_kernel() if name not in before]
         if len(new) != 1:
             raise ToolError(f"{path}: brings {len(new)} {role.what}s where one is wanted")
-        yield new[0], path
+        yield new[0]
     if new[0] in role.in_kernel():
         raise ToolError(f"{new[0]} is unloaded, and still in {role.available}")
 
@@ -159,7 +196,7 @@ def loaded(path: Path, say: Say, *options: str) -> Iterator[Path]:
     name = path.name.partition(".")[0]
     pins = Path(PIN_ROOT, name)
     if pins.exists():
-        raise ToolError(f"{name} is loaded already", hint=f"unload it first: python -m rawbpf unload {name}")
+        raise ToolError(f"{name} is loaded already", hint=f"unload it first: rawbpf unload {name}")
     try:
         _rawbpf(say, "load", shown(path), *options)
         yield pins
@@ -169,7 +206,7 @@ def loaded(path: Path, say: Say, *options: str) -> Iterator[Path]:
 
 
 def _rawbpf(say: Say, *arguments: str) -> None:
-    say(f"$ python -m rawbpf {shlex.join(arguments)}")
+    say(f"$ rawbpf {shlex.join(arguments)}")
     done = subprocess.run([sys.executable, "-m", "rawbpf", *arguments], cwd=ROOT, capture_output=True, text=True)
     say(done.stdout.rstrip())
     if done.returncode != 0:
