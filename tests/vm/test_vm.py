@@ -208,7 +208,7 @@ def test_a_terminal_is_a_terminal_and_ctrl_c_ends_the_guest() -> None:
     output = b""
     while b"bold" not in output:
         output += os.read(terminal, 1000)
-    assert b"\x1b[1mbold" in output
+    assert output.startswith(b"starting the test kernel\r\n\x1b[1mbold")
     os.write(terminal, b"\x03")
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 130

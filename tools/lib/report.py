@@ -34,6 +34,12 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def pending(text: str) -> None:
+    """Say what will take some seconds, to whoever sits there and waits for it; a log does without."""
+    if sys.stderr.isatty():
+        note(text)
+
+
 def run(name: str, main: Callable[[], int]) -> NoReturn:
     """Run a script's main function, and exit: errors become a line, Ctrl-C and SIGTERM unwind the stack first."""
     signal.signal(signal.SIGTERM, _terminate)

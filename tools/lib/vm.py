@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.lib import guest, machine, qemu
-from tools.lib.report import note
+from tools.lib.report import note, pending
 from tools.lib.session import NotUp, Session
 
 BOOT_SECONDS = {qemu.KVM: 15.0, qemu.EMULATION: 120.0}
@@ -45,6 +45,7 @@ class Guest:
         """
         if not shutil.which(qemu.PROGRAM):
             machine.ensure_debian(qemu.PACKAGES)
+        pending("starting the test kernel")
         job = _job(command, interactive=interactive)._replace(module=str(self.module or ""))
         if _kvm_may_work():
             try:
