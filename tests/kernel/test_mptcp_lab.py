@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -45,6 +46,7 @@ def test_the_kernels_own_scheduler(tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     (run,) = result["runs"]
     assert (run["scheduler"], run["object"], run["received"]) == ("default", None, 8 << 20)
+    assert run["variables"] == result["path_manager_variables"] == {}
     assert [subflow["remote"] for subflow in run["subflows"]] == ["10.0.1.2", "10.0.2.2"]
     assert sum(subflow["bytes_sent"] for subflow in run["subflows"]) >= 8 << 20
     assert plot.read_text().count("<polyline") == 2
@@ -135,6 +137,23 @@ def test_both_ways_to_read_subflows_tell_the_same() -> None:
         for sock in (near, far):
             assert subflows.read_one_by_one(sock) == subflows.read_at_once(sock)
         assert sum(each.bytes_sent for each in subflows.read_one_by_one(far)) >= 1 << 16
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_variables_of_a_loaded_object(tmp_path: Path) -> None:
+    own = tmp_path / "variables_of_the_lab.el.o"
+    shutil.copy(ROOT / "tests" / "objs" / "data.el.o", own)
+    said: list[str] = []
+    with objects.loaded(own, said.append):
+        values = objects.variables(own)
+        assert experiment._variables(objects.Found("data", own), "data", said.append) == values
+    assert (values["an_s16"], values["a_color"], values["bss_number"]) == (-2, "BLUE", 0)
+    assert "data_custom" in values
+    assert "ro_number" not in values
+    assert json.dumps(values)
+    assert "data: an_s16 = -2" in said
+    assert max(len(text) for text in said if text.startswith("data: ")) <= 250
+    assert said[0].startswith("$ rawbpf load ")
 
 
 def test_a_kernel_without_a_list_of_schedulers_is_asked(tmp_path: Path) -> None:

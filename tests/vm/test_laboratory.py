@@ -47,6 +47,8 @@ def test_two_paths_two_schedulers_and_a_plot(tmp_path: Path) -> None:
     assert all(subflow["bytes_sent"] > SIZE / 4 for subflow in round_robin["subflows"])
     assert first["subflows"][0]["bytes_sent"] >= SIZE
     assert first["subflows"][1]["bytes_sent"] == 0
+    assert round_robin["variables"]["calls"] > 0
+    assert first["variables"] == {}
     for run in result["runs"]:
         assert run["received"] == SIZE
         assert run["samples"] == sorted(run["samples"])

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from tools.lab.transfer import Traffic, Transfer
 
 
+LONGEST = 200
+"""Characters of a variable's value that are shown; --json has all."""
+
+
 class Plan(NamedTuple):
     """What to compare, over which paths."""
 
@@ -53,6 +57,8 @@ class Run(NamedTuple):
 
     object: Path | None
     transfer: Transfer
+    variables: dict[str, Any]
+    """Of the object, in the end."""
 
 
 def run(plan: Plan) -> int:
@@ -70,12 +76,14 @@ def run(plan: Plan) -> int:
             say(f"{PATH_MANAGER.sysctl}={manager}")
         ends = Ends(client, server, ways[0].right)
         results = [_run(ends, found, plan, say) for found in schedulers]
+        variables = _variables(path_manager, manager, say) if path_manager else {}
     say("\n" + bars.table([result.transfer for result in results]) + "\n")
-    say(f"available schedulers: {' '.join(SCHEDULER.in_kernel())}")
+    for role in (SCHEDULER, PATH_MANAGER) if path_manager else (SCHEDULER,):
+        say(f"available {role.what}s: {' '.join(role.in_kernel())}")
     if plan.plot:
         plan.plot.write_text(plot([result.transfer for result in results]))
     if plan.as_json:
-        print(json.dumps(as_json(plan, results), indent=2))
+        print(json.dumps(as_json(plan, results, variables), indent=2))
     return 0
 
 
@@ -125,7 +133,16 @@ def _run(ends: Ends, found: Found, plan: Plan, say: Say) -> Run:
             ) from None
         for namespace in (ends.client, ends.server):
             SCHEDULER.choose(namespace, SCHEDULER.default)
-    return Run(found.object, result)
+        return Run(found.object, result, _variables(found, scheduler, say))
+
+
+def _variables(found: Found, name: str, say: Say) -> dict[str, Any]:
+    """Of the object that was loaded for it, which are gone when it is unloaded."""
+    variables = objects.variables(found.object) if found.object else {}
+    for variable, value in variables.items():
+        text = json.dumps(value, ensure_ascii=False)
+        say(f"{name}: {variable} = {text if len(text) <= LONGEST else text[:LONGEST] + '…'}")
+    return variables
 
 
 def plot(transfers: Sequence[Transfer]) -> str:
@@ -148,13 +165,15 @@ def _sent(sample: transfer.Sample, of: Subflow) -> int:
     return next((s.bytes_sent for s in sample.subflows if (s.local, s.remote) == (of.local, of.remote)), 0)
 
 
-def as_json(plan: Plan, results: Sequence[Run]) -> dict[str, Any]:
+def as_json(plan: Plan, results: Sequence[Run], variables: dict[str, Any]) -> dict[str, Any]:
+    """What --json prints; `variables` are those of the path manager."""
     return {
         "kernel": os.uname().release,
         "size": plan.traffic.size,
         "streams": plan.traffic.streams,
         "direction": plan.traffic.direction.value,
         "path_manager": plan.path_manager,
+        "path_manager_variables": variables,
         "endpoints": plan.endpoints.value,
         "paths": [
             {"rate_mbit": shape.rate, "delay_ms": shape.delay, "loss_percent": shape.loss} if shape else None
@@ -164,6 +183,7 @@ def as_json(plan: Plan, results: Sequence[Run]) -> dict[str, Any]:
             {
                 "scheduler": result.scheduler,
                 "object": objects.shown(path) if path else None,
+                "variables": own,
                 "seconds": round(result.seconds, 4),
                 "received": result.received,
                 "subflows": [
@@ -181,9 +201,9 @@ def as_json(plan: Plan, results: Sequence[Run]) -> dict[str, Any]:
                     for sample in result.samples
                 ],
             }
-            for path, result in results
+            for path, result, own in results
         ],
-        "unloaded": not {result.scheduler for path, result in results if path} & set(SCHEDULER.in_kernel()),
+        "unloaded": not {run.transfer.scheduler for run in results if run.object} & set(SCHEDULER.in_kernel()),
     }
 
 

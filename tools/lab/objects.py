@@ -12,9 +12,9 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rawbpf.pins import PIN_ROOT
+from rawbpf.pins import MAPS, PIN_ROOT, pin_name
 from tools.lab.netns import Namespace
 from tools.lib.machine import ROOT
 from tools.lib.report import ToolError
@@ -193,8 +193,8 @@ def provided(role: Role, found: Found, say: Say) -> Iterator[str]:
 @contextlib.contextmanager
 def loaded(path: Path, say: Say, *options: str) -> Iterator[Path]:
     """Load an object, and unload it in the end. Yields the directory of its pins."""
-    name = path.name.partition(".")[0]
-    pins = Path(PIN_ROOT, name)
+    pins = _pins(path)
+    name = pins.name
     if pins.exists():
         raise ToolError(f"{name} is loaded already", hint=f"unload it first: rawbpf unload {name}")
     try:
@@ -203,6 +203,23 @@ def loaded(path: Path, say: Say, *options: str) -> Iterator[Path]:
     finally:
         if pins.exists():
             _rawbpf(say, "unload", name)
+
+
+def variables(path: Path) -> dict[str, Any]:
+    """What the global variables of an object that is loaded hold now, as JSON has it; constants are left out."""
+    import rawbpf
+    from rawbpf.cli.map_values import plain
+
+    found = {}
+    for section in dict.fromkeys(variable.map for variable in rawbpf.open(path).variables.values()):
+        if section.startswith((".bss", ".data")):
+            with rawbpf.Map.open(_pins(path) / MAPS / pin_name(section)) as data:
+                found.update(plain(data[0]))
+    return found
+
+
+def _pins(path: Path) -> Path:
+    return Path(PIN_ROOT, path.name.partition(".")[0])
 
 
 def _rawbpf(say: Say, *arguments: str) -> None:
