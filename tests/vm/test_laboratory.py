@@ -109,7 +109,7 @@ def test_the_measurements_in_small() -> None:
     assert results["iperf3"].keys() == {"default", "bpf_rr"}
     for one, two in results["iperf3"].values():
         assert 0 < one <= 12.5  # MB/s, a path
-        assert one < two <= 25
+        assert 0 < two <= 25
     assert results["rsync"].keys() == results["redis"].keys() == {"TCP", "MPTCP"}
     for kinds in results["rsync"].values():
         assert kinds.keys() == {"random", "text", "zeros, sparse"}
