@@ -103,7 +103,7 @@ def output(outputs: list[list[str]], word: str) -> list[str]:
 
 
 def test_the_tutorials_scheduler_prefers_the_faster_path(outputs: list[list[str]]) -> None:
-    lab = output(outputs, "--scheduler lowrtt")
+    lab = output(outputs, "--plot build/lowrtt.svg")
     near, far = [
         [float(part) for part in re.findall(r"([\d.]+) %", line)] for line in lab if ">" in line and "%" in line
     ]
@@ -120,6 +120,12 @@ def test_the_tutorials_scheduler_has_picked(outputs: list[list[str]]) -> None:
     picks = json.loads(dumped)["picks"]
     assert len(picks) == 9
     assert picks[1] > picks[2] >= 0
+    assert sum(picks) == picks[1] + picks[2] > 10
+
+
+def test_the_laboratory_tells_what_the_variable_holds(outputs: list[list[str]]) -> None:
+    (line,) = [line for line in output(outputs, "--scheduler build/lowrtt.o") if line.startswith("lowrtt: picks = ")]
+    picks = json.loads(line.partition(" = ")[2])
     assert sum(picks) == picks[1] + picks[2] > 10
 
 
