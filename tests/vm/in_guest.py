@@ -15,10 +15,15 @@ VM = [sys.executable, str(ROOT / "tools" / "vm")]
 Done = subprocess.CompletedProcess[str]
 
 
-def run_tests(*arguments: str, timeout: float | None = None, **environment: str) -> list[str]:
-    """Run pytest in the test kernel, where all must pass and none may be skipped; the lines that it prints."""
+def run_tests(
+    *arguments: str, timeout: float | None = None, options: tuple[str, ...] = (), **environment: str
+) -> list[str]:
+    """Run pytest in the test kernel, where all must pass and none may be skipped; the lines that it prints.
+
+    The options are for tools/vm.
+    """
     tests = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *arguments]
-    done = _run([*VM, "--", *tests], timeout, {"RAWBPF_REQUIRE": "1", **environment})
+    done = _run([*VM, *options, "--", *tests], timeout, {"RAWBPF_REQUIRE": "1", **environment})
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     lines = done.stdout.splitlines()
     assert " passed" in lines[-1]
